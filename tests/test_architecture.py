@@ -80,7 +80,9 @@ ROOMS = {
     "declare": [{"dependencies", "keeping"}, {"addresses", "signature"}, {"endpoints"}, {"messages"}, {"watched"}],
     "surfaces": [
         # What all surfaces share. Endpoints know a scope of the multiplexed connection by its admission.
-        {"bodies", "origin", "reader", "refusals", "runs", "whole", "wishes"},
+        {"bodies", "origin", "reader", "refusals", "whole", "wishes"},
+        {"answers"},
+        {"runs"},
         {"admitted", "authenticator"},
         {"multiplex.admission"},
         {"recheck"},

@@ -87,7 +87,7 @@ class RunStatistics(NamedTuple):
     completed: int = 0
     """Runs that ended by themselves."""
     refused: int = 0
-    """Runs that refused their client, by an ``HTTPException`` or a ``WebSocketException``."""
+    """Runs that refused their client, by an ``HTTPException`` or another exception that means a refusal."""
     failed: int = 0
     """Runs that ended in any other way, such as by an exception."""
     cancelled: int = 0

@@ -36,8 +36,7 @@ class Statistics(NamedTuple):
     runs: int
     """Number of runs in progress."""
     failed: int
-    """Number of runs of user code that failed: that ended with anything other than an HTTPException or a
-    WebSocketException."""
+    """Number of runs of user code that failed: that ended with an exception that means no refusal."""
     messages: int
     """Number of messages written so far."""
     bytes: int

@@ -5,10 +5,10 @@ import time
 from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection
 
-from ..errors import InvalidToken, TokenExpired, TokensUnavailable
 from ..identity import ANONYMOUS, Grant, Identity, Sender
 from ..runs.outcome import Cancelled, Completed, Failed, Refused, Unfinished
 from ..surfaces.admitted import IDENTITY
+from ..surfaces.answers import token_answer, unauthorized
 from ..surfaces.authenticator import bearer_of, identified, identity_of
 from ..surfaces.multiplex.credentials import GRANT, SENDER, SUBSCRIBED
 from .serving import required_serving
@@ -38,7 +38,7 @@ async def current_identity(connection: HTTPConnection) -> Identity:
     if found is None:
         raise HTTPException(401, "A token is needed.", {"www-authenticate": "Bearer"})
     if found.expires_at is not None and found.expires_at <= time.time():
-        raise _unauthorized("The token has expired.")
+        raise unauthorized("The token has expired.")
     connection.scope[IDENTITY] = found
     return found
 
@@ -62,15 +62,11 @@ def identify(connection: HTTPConnection, identity: Identity) -> None:
 def _refused(outcome: Unfinished) -> BaseException:
     """Return the exception for a client that the app's authenticator does not identify."""
     match outcome:
-        case Refused(InvalidToken()):
-            return _unauthorized("The token is not valid.")
-        case Refused(TokenExpired()):
-            return _unauthorized("The token has expired.")
-        case Refused(TokensUnavailable()):
-            return HTTPException(503, "Tokens cannot be verified now.")
         case Failed():
             return HTTPException(500, "The authentication failed.")
-        case Refused(error) | Cancelled(error):
+        case Refused(error):
+            return token_answer(error) or error
+        case Cancelled(error):
             return error
 
 
@@ -103,9 +99,3 @@ def is_subscribed(connection: HTTPConnection) -> bool:
     admit them. A client of a raw WebSocket always watches the topic that it sends to.
     """
     return bool(connection.scope.get(SUBSCRIBED, connection.scope["type"] == "websocket"))
-
-
-def _unauthorized(problem: str) -> HTTPException:
-    """Return the refusal of a token (RFC 6750, section 3)."""
-    challenge = f'Bearer error="invalid_token", error_description="{problem}"'
-    return HTTPException(401, problem, {"www-authenticate": challenge})

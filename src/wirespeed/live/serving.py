@@ -20,10 +20,11 @@ from starlette.websockets import WebSocket
 
 from ..declare import definition_of
 from ..definitions import Call, Definition, Stream, Watched
-from ..errors import BindingError, Unavailable
+from ..errors import BindingError, InvalidToken, TokenExpired, TokensUnavailable, Unavailable
 from ..hub import Hub
 from ..routes import LiveRoute
 from ..surfaces.admitted import check_revoked, mark
+from ..surfaces.answers import token_answer
 from ..surfaces.calls import respond_once, serve_calls
 from ..surfaces.get import answer
 from ..surfaces.http import BoundedRequest, respond
@@ -201,17 +202,26 @@ class PostRoute(CountedRoute):
 
 
 def explain_refusals(app: FastAPI) -> None:
-    """Let clients of definitions learn why they are refused. The app's own routes and handlers stay as they are."""
+    """Let clients of definitions learn why they are refused. The app's own handlers stay as they are."""
     handlers: dict[Any, Any] = cast("Any", app.exception_handlers)
     if handlers.get(WebSocketRequestValidationError) is websocket_request_validation_exception_handler:
         handlers[WebSocketRequestValidationError] = _refuse_invalid
     handlers.setdefault(WebSocketException, _refuse)
     handlers.setdefault(Unavailable, _refuse_unavailable)
+    for kind in (InvalidToken, TokenExpired, TokensUnavailable):
+        handlers.setdefault(kind, _refuse_token)
 
 
 async def _refuse_unavailable(connection: HTTPConnection, error: Unavailable) -> Response:
     """Answer 503, on the app's own routes, too: they publish, or read what was published."""
     return JSONResponse({"detail": error.advice}, 503, RETRY_AFTER)
+
+
+async def _refuse_token(connection: HTTPConnection, error: Exception) -> Response:
+    """Answer as ``current_identity`` does, on the app's own routes, too: they share guards with definitions."""
+    answer = token_answer(error)
+    assert answer is not None
+    return JSONResponse({"detail": answer.detail}, answer.status_code, answer.headers)
 
 
 async def _refuse_invalid(websocket: WebSocket, error: WebSocketRequestValidationError) -> None:

@@ -6,11 +6,11 @@ from typing import Any, TypeVar
 
 from starlette.requests import HTTPConnection
 
-from ..errors import InvalidToken, TokenExpired, TokensUnavailable
+from ..errors import InvalidToken
 from ..hub import Hub
 from ..identity import Grant, Identity, check_time
-from ..runs.outcome import Failed, Outcome, Refused
-from .runs import refusal, run_for_client
+from ..runs.outcome import Outcome
+from .runs import run_for_client
 
 T = TypeVar("T")
 
@@ -90,18 +90,7 @@ async def identified(
         found = await authenticator.connect(token, handshake)
         return None if found is None else identity_of(found)
 
-    return await run_for_client(
-        hub, "authenticate", run, is_cancelled, what="the identification of a client", refusal=token_refusal
-    )
-
-
-def token_refusal(error: BaseException) -> Refused | Failed | None:
-    """Return the refusal that an error of tokens means, besides those that all user code may raise."""
-    if isinstance(error, TokenExpired):
-        return Refused(error, 401)
-    if isinstance(error, InvalidToken):
-        return Refused(error, 403)
-    return Refused(error, 503) if isinstance(error, TokensUnavailable) else refusal(error)
+    return await run_for_client(hub, "authenticate", run, is_cancelled, what="the identification of a client")
 
 
 def bearer_of(header: str) -> str:

@@ -16,6 +16,7 @@ from ..definitions import Stream
 from ..hub import Hub
 from ..runs.outcome import Completed, Failed, Outcome, Refused, failed_by
 from ..runs.tasks import create_task, error_of
+from .answers import answer_to
 from .bodies import Body, Events, body_of
 from .refusals import mark_counted
 from .runs import message_of, run_counted, run_stream
@@ -164,8 +165,8 @@ class RunResponse(StreamedResponse):
             case Completed():
                 self.lane.write(self._body.complete, 0)
                 await super()._close()
-            case Refused(error, status, detail):
-                await self._refuse(error if isinstance(error, HTTPException) else HTTPException(status, detail))
+            case Refused() as refused:
+                await self._refuse(answer_to(refused))
             case Failed() as failed:
                 self._failure = failed.exception
                 await self._tell(error_json(500, FAILED))

@@ -16,6 +16,7 @@ from ..lanes.lane import RunSink
 from ..runs.outcome import Completed, Failed, Outcome, Refusal, Refused, failed_by, run_apart, run_now, run_once
 from ..runs.pump import pump
 from ..runs.thread import ThreadMessages, pump_from_thread
+from .answers import token_answer
 
 logger = logging.getLogger("wirespeed")
 
@@ -30,7 +31,7 @@ class ValidatorFailed(InvalidMessage):
 
 
 def refusal(error: BaseException) -> Refused | Failed | None:
-    """Return the refusal that an ``HTTPException``, a ``WebSocketException`` or ``Unavailable`` means; None for others.
+    """Return the refusal that an exception means, such as ``HTTPException`` or ``TokenExpired``; None for others.
 
     A status that HTTP does not know is a failure: to its client, it would mean something else. So is an interim one,
     after which a client waits for the answer, and a close that is not a number and a text.
@@ -49,6 +50,8 @@ def refusal(error: BaseException) -> Refused | Failed | None:
         if isinstance(code, int) and isinstance(reason, str):
             return Refused(error, 403, reason or None, (code, reason))
         return _unfit(error, f"the code {code!r:.20} and the reason {reason!r:.20}")
+    if isinstance(error, Exception) and (answer := token_answer(error)) is not None:
+        return Refused(error, answer.status_code, answer.detail)
     return Refused(error, 503, error.advice) if isinstance(error, Unavailable) else None
 
 

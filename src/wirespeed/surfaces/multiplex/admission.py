@@ -32,16 +32,15 @@ from starlette.websockets import WebSocket
 from ...centrifuge import codes
 from ...centrifuge.codes import Error
 from ...definitions import Call, Definition, Stream, Watched
-from ...errors import InvalidToken, TokenExpired
 from ...frameworks import route_path
 from ...hub import Hub
 from ...identity import ANONYMOUS, Identity
 from ...runs.outcome import Cancelled, Completed, Failed, Outcome, Refused, run_once
 from ...runs.tasks import create_task
 from ..admitted import IDENTITY, REVOKED, identity_in
-from ..authenticator import token_refusal
+from ..runs import refusal
 from .channels import ChannelName, Found
-from .refusal import CommandRefused, detail_of, error_of
+from .refusal import CommandRefused, detail_of, error_by, error_of
 
 logger = logging.getLogger("wirespeed")
 
@@ -124,7 +123,7 @@ class Admission:
                 owner.uncancel()
             await self._release(error)
         elif failure is not None:  # no code of the app's own would see the exception
-            self._settle(token_refusal(failure) or Failed(failure, failure), is_counted=True)
+            self._settle(refusal(failure) or Failed(failure, failure), is_counted=True)
         if self._is_cut or failure is not None:
             raise CommandRefused(self.error or codes.INTERNAL) from None
 
@@ -156,7 +155,7 @@ class Admission:
 
     def _call(self) -> Coroutine[Any, Any, Outcome[None]]:
         enter = partial(self._found.app, dict(self._scope), self._receive, self._send)
-        return run_once(enter, token_refusal, self._is_over)
+        return run_once(enter, refusal, self._is_over)
 
     async def _begin(self) -> None:
         """Call the app in a task of its own, until the endpoint has captured its decision, or the call has ended."""
@@ -219,14 +218,8 @@ class Admission:
         """Note how the app's call has ended."""
         error: Error | None = None
         match outcome:
-            case Refused(TokenExpired()):
-                error = codes.TOKEN_EXPIRED
-            case Refused(InvalidToken()):
-                error = codes.UNAUTHORIZED
-            case Refused(HTTPException() as refused, status, detail):
-                error = error_of(status, detail, headers_of(refused))
-            case Refused(_, status, detail):
-                error = error_of(status, detail)
+            case Refused() as refused:
+                error = error_by(refused)
             case Failed(failure):
                 error = codes.INTERNAL
                 logger.error("%s: a command failed", self._found.definition.title, exc_info=failure)
@@ -320,13 +313,6 @@ def asking_again(definition: Stream | Watched[Any, Any], scope: Scope, hub: Hub)
     name = ChannelName(route_path(scope), scope.get("query_string", b"").decode("latin-1"))
     found = Found(definition, scope["app"], lambda: False)
     return lambda: Admission(found, virtual_scope(base, name, ""), hub, hub.is_over, copy_context())
-
-
-def headers_of(error: HTTPException) -> list[tuple[bytes, bytes]]:
-    """Return the headers of the response that an exception stands for."""
-    # As text: Retry-After is easily written as a number.
-    headers = dict(error.headers or {}).items()
-    return [(str(name).encode(errors="replace"), str(value).encode(errors="replace")) for name, value in headers]
 
 
 def base_of(scope: Scope) -> dict[str, Any]:

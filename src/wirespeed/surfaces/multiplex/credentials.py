@@ -19,12 +19,12 @@ from ...hub import Hub
 from ...identity import ANONYMOUS, Grant, Identity, Sender
 from ...runs.outcome import Cancelled, Completed, Failed, Refused, Unfinished
 from ..admitted import IDENTITY
-from ..authenticator import Authenticator, bearer_of, grant_of, has_grants, identified, token_refusal
+from ..authenticator import Authenticator, bearer_of, grant_of, has_grants, identified
 from ..runs import run_for_client
-from .admission import Admission, base_of, headers_of, virtual_scope
+from .admission import Admission, base_of, virtual_scope
 from .channels import ChannelName, Found
 from .link import Link
-from .refusal import CommandRefused, error_of
+from .refusal import CommandRefused, error_by
 
 GRANT = "wirespeed.grant"
 SENDER = "wirespeed.sender"
@@ -113,7 +113,7 @@ class Credentials:
             return grant_of(await authenticator.grant(token, channel, self.identity))
 
         what = "the verification of a subscription token"
-        match await run_for_client(self._hub, repr(channel), verify, is_over, what=what, refusal=token_refusal):
+        match await run_for_client(self._hub, repr(channel), verify, is_over, what=what):
             case Completed(grant):
                 pass
             case outcome:
@@ -155,10 +155,8 @@ def _refused(outcome: Unfinished) -> CommandRefused | asyncio.CancelledError:
             return CommandRefused(codes.TOKEN_EXPIRED)
         case Refused(InvalidToken()):
             return CommandRefused(codes.PERMISSION_DENIED)
-        case Refused(HTTPException() as error, status, detail):
-            return CommandRefused(error_of(status, detail, headers_of(error)))
-        case Refused(WebSocketException(), status, detail):
-            return CommandRefused(error_of(status, detail))
+        case Refused(HTTPException() | WebSocketException()) as refused:
+            return CommandRefused(error_by(refused))
         case Refused() | Failed():
             return CommandRefused(codes.INTERNAL)
         case Cancelled():

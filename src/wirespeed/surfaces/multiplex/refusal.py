@@ -14,7 +14,9 @@ from ...centrifuge.codes import Error, Unsubscription
 from ...codec import safe_detail
 from ...errors import Unavailable
 from ...hub.engine import KeyRefused
-from ..refusals import LAST_RUN_GOES_ON
+from ...runs.outcome import Refused
+from ..answers import answer_to
+from ..refusals import LAST_RUN_GOES_ON, http_refusal
 from ..runs import message_of
 
 _BY_STATUS = {
@@ -50,13 +52,13 @@ def refusing() -> Iterator[None]:
     try:
         yield
     except KeyRefused as error:
-        raise CommandRefused(error_of(error.refusal.status, error.refusal.detail)) from None
+        raise CommandRefused(_error_for(http_refusal(error))) from None
     except Unavailable as error:
         raise CommandRefused(error_of(503, error.advice)._replace(name=error.cause)) from None
     except TimeoutError:
         raise CommandRefused(error_of(503, LAST_RUN_GOES_ON)) from None
     except HTTPException as error:
-        raise CommandRefused(error_of(error.status_code, error.detail)) from None
+        raise CommandRefused(_error_for(error)) from None
 
 
 def error_of(status: int, detail: Any, headers: Iterable[tuple[bytes, bytes]] = ()) -> Error:
@@ -67,6 +69,22 @@ def error_of(status: int, detail: Any, headers: Iterable[tuple[bytes, bytes]] = 
     """
     safe = safe_detail(message_of(status, detail) if isinstance(detail, str) else detail)
     return _error_of(status, detail, headers)._replace(status=status, detail=safe)
+
+
+def error_by(refused: Refused) -> Error:
+    """Return the error that stands for a refusal by code of the app."""
+    return _error_for(answer_to(refused))
+
+
+def _error_for(answer: HTTPException) -> Error:
+    return error_of(answer.status_code, answer.detail, _headers_of(answer))
+
+
+def _headers_of(error: HTTPException) -> list[tuple[bytes, bytes]]:
+    """Return the headers of the response that an exception stands for."""
+    # As text: Retry-After is easily written as a number.
+    headers = dict(error.headers or {}).items()
+    return [(str(name).encode(errors="replace"), str(value).encode(errors="replace")) for name, value in headers]
 
 
 def _error_of(status: int, detail: Any, headers: Iterable[tuple[bytes, bytes]]) -> Error:

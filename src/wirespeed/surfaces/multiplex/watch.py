@@ -32,7 +32,7 @@ from .credentials import granted
 from .link import Delivery, Link
 from .past import answer, bytes_of, recovered
 from .payloads import decoded, inbox_full, size_of
-from .refusal import TEMPORARY, CommandRefused, error_of, refusing
+from .refusal import TEMPORARY, CommandRefused, error_by, error_of, refusing
 from .reserved import GROWS, wanted
 from .window import Window, WindowedOutlet
 from .wires import PubWire, info_of
@@ -248,8 +248,8 @@ def handler_error(ended: Handled) -> Error | None:
     match ended:
         case Completed():
             return None
-        case Refused(_, status, detail):
-            return error_of(status, detail)
+        case Refused() as refused:
+            return error_by(refused)
         case Failed() | InvalidMessage():
             return codes.INTERNAL
         case Cancelled(error):
