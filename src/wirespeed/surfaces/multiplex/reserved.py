@@ -10,6 +10,7 @@ from ...centrifuge import codes
 from ...centrifuge.codec import Codec
 from ...centrifuge.messages import Subscribe
 from ...frames import BINARY
+from ...raw import check_numbers, member
 from .payloads import NO_BATCHES, NOT_BOTH, ONLY_PROTOBUF
 from .refusal import CommandRefused
 
@@ -74,7 +75,7 @@ def asked(data: bytes) -> Asked:
         raise CommandRefused(codes.BAD_REQUEST._replace(message="wirespeed.acknowledges: only with batches"))
     if wants.status == "tag" and wants.batches:
         raise CommandRefused(codes.BAD_REQUEST._replace(message="wirespeed.status: tags only without batches"))
-    return Asked(wants, _as_data(opening["message"]) if "message" in opening else b"")
+    return Asked(wants, _message(data) if "message" in opening else b"")
 
 
 def wanted(command: Subscribe, codec: Codec, *, is_binary: bool) -> Asked:
@@ -98,9 +99,12 @@ def acknowledged(data: bytes) -> dict[str, int] | None:
     return None
 
 
-def _as_data(message: Any) -> bytes:
+def _message(data: bytes) -> bytes:
+    """Return the message in an object with our key as its client has written it: its type may be raw JSON."""
     try:
-        return json.dumps(message, allow_nan=False, separators=(",", ":")).encode()
+        text = member(data.decode("utf-8-sig"), "message")
+        check_numbers(text)
+        return text.encode()
     except ValueError:
         raise CommandRefused(codes.BAD_REQUEST._replace(message="message: it is not valid JSON")) from None
 
