@@ -308,6 +308,7 @@ def test_answer_does_not_dwarf_the_question(annotation: Any, message: str) -> No
     [
         pytest.param(Order, "NaN", id="NaN"),
         pytest.param(Order, '{"id": Infinity}', id="Infinity"),
+        pytest.param(float, "9" * 309, id="an integer that is infinite as a float"),
         pytest.param(Order, "9" * 5000, id="a number of more digits than Python takes"),
         pytest.param(Annotated[bytes, Field(max_length=2)], b"\xff\xff\xff", id="bytes that are not UTF-8"),
         pytest.param(Order, '"\\ud800"', id="lone surrogate, escaped"),

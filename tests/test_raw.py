@@ -20,7 +20,7 @@ VALUES = st.recursive(
 )
 
 
-@pytest.mark.parametrize("text", ['{"a": 1, "a":2}', "-0", "1.10", ' \r\n[1 , "\\u0041"]\t', '"é"', "1" * 4000, "null"])
+@pytest.mark.parametrize("text", ['{"a": 1, "a":2}', "-0", "1.10", ' \r\n[1 , "\\u0041"]\t', '"é"', "1" * 309, "null"])
 def test_text_is_kept(text: str) -> None:
     """The text stays as it was given, as text or in UTF-8, and is read as Python reads JSON."""
     raw = RawJSON(text)
@@ -35,6 +35,7 @@ def test_text_is_kept(text: str) -> None:
     "text",
     [
         "", " ", "{}{}", "{} x", "01", "1.", "{'a': 1}", '{"a": 1,}', "NaN", "-Infinity", "1e999", "-1e400", "1" * 5000,
+        "9" * 309, f'{{"a": -{"9" * 309}}}', f"[{'1' * 4300}]",
         '"\\ud800"', '"\ud83d"', '"\t"', "\ufeff{}", b"\xef\xbb\xbf{}", b'"\xff"', '{"a":1}'.encode("utf-16"),
         "[" * 300 + "]" * 300, "[" * 100_000,
     ],
@@ -44,6 +45,12 @@ def test_anything_else_is_refused(text: str | bytes) -> None:
     """A text that some reader of JSON would not understand is refused, with a ValueError."""
     with pytest.raises((NotJSON, UnicodeEncodeError)):
         RawJSON(text)
+
+
+def test_large_integers_within_the_range_of_a_double() -> None:
+    """An integer that a double can stand for is read, with all of its digits."""
+    for text in ("9" * 308, f"-1{'0' * 308}", f'"{"9" * 309}"'):
+        assert RawJSON(text).value() == json.loads(text)
 
 
 def test_digits_are_looked_at_once() -> None:
