@@ -1,6 +1,7 @@
 """AsyncAPI documents: every definition with its parameters, messages, options, errors and security."""
 
 from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass
 from datetime import timedelta
 from enum import Enum
 from functools import partial
@@ -259,6 +260,19 @@ def test_names_of_the_fields_of_rows(app: FastAPI, live: Live) -> None:
     found = details(app)
     assert (found["by"], found["orderBy"]) == ("ownId", "-sentAt")
     assert found["row"] == {"title": "Ownid", "type": "integer"}
+
+
+def test_names_of_the_fields_of_a_dataclass(app: FastAPI, live: Live) -> None:
+    """Fields of rows that are dataclasses have the names that they have in JSON, too."""
+
+    @dataclass
+    class Row:
+        own_id: Annotated[int, Field(alias="ownId")]
+        at: Annotated[int, Field(serialization_alias="sentAt")]
+
+    live.topic("/rows", Row, by="own_id", order_by="-at")
+    found = details(app)
+    assert (found["by"], found["orderBy"], found["row"]["type"]) == ("ownId", "-sentAt", "integer")
 
 
 def test_growing_text(app: FastAPI, live: Live) -> None:

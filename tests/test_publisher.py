@@ -2,11 +2,13 @@
 
 import asyncio
 import gc
+import math
 import os
 import subprocess
 import sys
 import threading
 from datetime import date
+from decimal import Decimal
 from enum import Enum
 from functools import partial
 from pathlib import Path
@@ -17,7 +19,8 @@ from fastapi import FastAPI, Query
 from fastapi import Path as InPath
 from fastapi.requests import HTTPConnection
 from fastapi.testclient import TestClient
-from pydantic import AfterValidator, BaseModel
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
 
 from tests.brokers.valkey import Pipe, Valkey
 from tests.live.multiplexing import speaking
@@ -47,6 +50,13 @@ pytestmark = pytest.mark.anyio
 class Order(BaseModel):
     id: int
     note: str = ""
+
+
+class Aliased(BaseModel):
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True)
+
+    user_name: str
+    count: int = 0
 
 
 class Color(Enum):
@@ -249,6 +259,65 @@ async def test_types_of_keys(url: str) -> None:
         for path in ("/color", "/lower"):
             with pytest.raises(DeclarationError, match="whose type only the app knows"):
                 publisher.publish(path, 1)
+
+
+async def test_keys_that_cannot_be_declared(url: str) -> None:
+    """A process elsewhere refuses keys that it would check, spell or fill in otherwise than the app does."""
+    app = FastAPI()
+    live = Live(app, broker=url)
+
+    @live.topic("/union", str)
+    def union(part: Annotated[int | str, Query(union_mode="left_to_right")]) -> None: ...
+
+    @live.topic("/coerced", str)
+    def coerced(part: Annotated[str, Field(coerce_numbers_to_str=True)]) -> None: ...
+
+    @live.topic("/pattern", str)
+    def pattern(part: Annotated[str, Query(pattern="^a")]) -> None: ...
+
+    @live.topic("/strict", str)
+    def strict(part: Annotated[int, Query(strict=True)]) -> None: ...
+
+    @live.topic("/digits", str)
+    def digits(part: Annotated[Decimal, Query(max_digits=3)]) -> None: ...
+
+    @live.topic("/default", str)
+    def default(part: date | str = date(2026, 1, 2)) -> None: ...
+
+    async with lifespan(app), Publisher(url) as publisher:
+        for topic in (union, coerced, pattern, strict, digits, default):
+            with pytest.raises(DeclarationError, match="whose type only the app knows"):
+                await until(partial(is_known, publisher, topic.path))
+
+
+async def test_defaults_of_keys(url: str) -> None:
+    """A process elsewhere has the defaults of a key, including numbers that JSON does not have."""
+    app = FastAPI()
+    live = Live(app, broker=url)
+
+    @live.topic("/news", str)
+    def news(most: float = math.inf, day: date = date(2026, 1, 2), price: Decimal = Decimal("1.50")) -> None: ...
+
+    async with lifespan(app), Publisher(url) as publisher:
+        await until(lambda: is_known(publisher, "/news"))
+        await publisher.publish("/news", "x")
+        assert await news.latest() == "x"
+
+
+async def test_rows_whose_field_has_an_alias(url: str) -> None:
+    """A process elsewhere knows rows by the name in JSON: in dicts, in values of the app's types, and with a type."""
+    app = FastAPI()
+    live = Live(app, broker=url)
+    table = live.topic("/table", Aliased, by="user_name")
+    async with lifespan(app), Publisher(url) as publisher:
+        await until(lambda: is_known(publisher, "/table"))
+        await publisher.publish("/table", {"userName": "ada", "count": 1})
+        await publisher.publish("/table", Aliased(user_name="eve", count=2))
+        await publisher.topic("/table", Aliased).publish(Aliased(user_name="ada", count=3))
+        with pytest.raises(KeyError):
+            await publisher.publish("/table", {"user_name": "joe"})
+        rows = {each.user_name: each.count for each in await table.snapshot()}
+        assert rows == {"eve": 2, "ada": 3}
 
 
 async def test_apps_that_mix_are_warned_of(url: str, caplog: pytest.LogCaptureFixture) -> None:

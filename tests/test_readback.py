@@ -24,7 +24,7 @@ from pydantic import (
 from pydantic.alias_generators import to_camel
 from typing_extensions import TypedDict
 
-from wirespeed.readback import SentField, field_reader, reader, sent_field
+from wirespeed.readback import SentField, field_reader, name_in_python, reader, sent_field
 
 CAMEL = AliasGenerator(serialization_alias=to_camel)
 
@@ -209,8 +209,10 @@ def test_null_where_no_number_may_be_nan() -> None:
     ],
 )
 def test_fields_as_they_are_sent(type_: Any, name: str, field: SentField | None) -> None:
-    """A field of a model, dataclass or TypedDict has a name in JSON, unless it is excluded."""
+    """A field of a model, dataclass or TypedDict has a name in JSON, by which it is found again."""
     assert sent_field(TypeAdapter(type_), name) == field
+    if field is not None and not field.is_excluded:
+        assert name_in_python(TypeAdapter(type_), field.name) == name
 
 
 @pytest.mark.parametrize(

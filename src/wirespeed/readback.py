@@ -66,6 +66,14 @@ def name_in_json(adapter: TypeAdapter[Any], name: str) -> str:
     return name if found is None else found.name
 
 
+def name_in_python(adapter: TypeAdapter[Any], in_json: str) -> str:
+    """Return the name in Python of the field that is sent by a name; this name if the type has no such field."""
+    fields = [*_fields(_object(dict(adapter.core_schema))[0])]
+    # A field that is excluded may have the same name, but identifies rows as well.
+    fields.sort(key=lambda field: bool(field[1].get("serialization_exclude")))
+    return next((name for name, each in fields if _name_of(name, each) == in_json), in_json)
+
+
 def field_reader(adapter: TypeAdapter[Any], name: str) -> Callable[[bytes], Any]:
     """Return a function from a payload to the value of one field of a model, dataclass or TypedDict.
 

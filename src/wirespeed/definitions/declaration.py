@@ -3,21 +3,24 @@
 from collections.abc import Mapping
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
-from functools import partial
+from functools import lru_cache, partial
 from inspect import Parameter
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, NewType, Union, get_args, get_origin
 from uuid import UUID
 
-from annotated_types import BaseMetadata
-from pydantic import BaseModel, ConfigDict, TypeAdapter
+from annotated_types import Ge, Gt, Interval, Le, Len, Lt, MaxLen, MinLen, MultipleOf
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic.errors import PydanticUserError
 from pydantic.fields import FieldInfo
 
-from ..codec import plain_type
+from ..codec import adapter, plain_type
 from ..errors import DeclarationError
 from ..log.kinds import LogKind
 from ..log.record import Retention
 from ..raw import RawJSON, field_of
+from ..readback import name_in_json, name_in_python
+from ..spelling import spelled
 from .key import Key, Made, plain_parameter
 from .values import values_of
 from .watched import TopicDefinition, Watched, WatchedOptions
@@ -30,7 +33,7 @@ _VALUES = {"json": Any, "text": str, "bytes": bytes, "raw": RawJSON}
 class _Parameter(BaseModel):
     """A parameter of a key."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, ser_json_inf_nan="constants")
 
     name: str
     type: str | dict[Literal["literal", "union"], tuple[Any, ...]] | None
@@ -48,6 +51,7 @@ class Declaration(BaseModel):
     """The entries that its logs retain, with the bounds of the app's settings."""
     encoding: Literal["json", "text", "bytes", "raw"]
     by: str | None
+    """Name in JSON of the field that identifies a row; None in logs without rows."""
     text: str | None = None
     """Name of the text that grows in the JSON of a row; empty if it is the value, None if nothing grows."""
     key: tuple[_Parameter, ...]
@@ -59,8 +63,9 @@ def declaration_of(watched: Watched[Any, Any], retention: Retention) -> Declarat
     key = tuple(_declared(plain_parameter(each)) for each in watched.key.parameters)
     values = watched.log_kind.values
     text = None if values.grow is None else values.field
+    by = None if watched.options.by is None else name_in_json(watched.adapter, watched.options.by)
     return Declaration.model_validate(
-        {"retention": retention, "encoding": encoding, "by": watched.options.by, "text": text, "key": key}
+        {"retention": retention, "encoding": encoding, "by": by, "text": text, "key": key}
     )
 
 
@@ -75,7 +80,9 @@ def topic_of(path: str, declared: Declaration, value_type: Any = None) -> TopicD
     """
     title, by = f"topic {path!r}", declared.by
     type_ = _VALUES[declared.encoding] if value_type is None else value_type
-    row_of = None if by is None else partial(_field, by)
+    row_of = None
+    if by is not None:
+        row_of = partial(_field, by if value_type is None else name_in_python(adapter(value_type), by), by)
     return TopicDefinition(
         path=path,
         title=title,
@@ -86,17 +93,41 @@ def topic_of(path: str, declared: Declaration, value_type: Any = None) -> TopicD
     )
 
 
-def _field(by: str, value: Any) -> Any:
+def _field(name: str, in_json: str, value: Any) -> Any:
+    """Return the field of a row that identifies it.
+
+    Args:
+        name: Its name in mappings: that in JSON, unless the type of the rows is known.
+    """
     if isinstance(value, RawJSON):
-        return field_of(value, by)
-    return value[by] if isinstance(value, Mapping) else getattr(value, by)
+        return field_of(value, in_json)
+    return value[name] if isinstance(value, Mapping) else getattr(value, _attribute(value.__class__, in_json))
+
+
+@lru_cache(maxsize=1000)
+def _attribute(kind: type, in_json: str) -> str:
+    try:
+        return name_in_python(TypeAdapter(kind), in_json)
+    except PydanticUserError:  # not a type of Pydantic's
+        return in_json
 
 
 def _declared(parameter: Parameter) -> _Parameter:
-    default: tuple[Any, ...] = ()
-    if parameter.default is not Parameter.empty and not isinstance(parameter.default, Made):
-        default = (TypeAdapter(Any).dump_python(parameter.default, mode="json"),)
-    return _Parameter(name=parameter.name, type=_text_of(parameter.annotation), default=default)
+    text, default = _text_of(parameter.annotation), parameter.default
+    if text is None or default is Parameter.empty or isinstance(default, Made):
+        return _Parameter(name=parameter.name, type=text)
+    plain = TypeAdapter(parameter.annotation).dump_python(default, mode="json", warnings=False)
+    declared = _Parameter(name=parameter.name, type=text, default=(plain,))
+    return declared if _is_carried(declared, default) else _Parameter(name=parameter.name, type=None)
+
+
+def _is_carried(declared: _Parameter, default: Any) -> bool:
+    """Return True if a process elsewhere has the same default: a date that may also be text would be text there."""
+    there = _Parameter.model_validate_json(declared.model_dump_json())
+    try:
+        return spelled(TypeAdapter(_type_of(there.type)).validate_python(there.default[0])) == spelled(default)
+    except ValidationError:  # such as None, which is passed as it is
+        return bool(there.default[0] == default)
 
 
 def _text_of(annotation: Any) -> Any:
@@ -114,11 +145,15 @@ def _text_of(annotation: Any) -> Any:
     return None if None in members else {"union": members}
 
 
+_BOUNDS = (Gt, Ge, Lt, Le, Interval, MultipleOf, MinLen, MaxLen, Len)
+"""Metadata that leaves each value as it is: the app refuses the others. Further checks are known only to the app."""
+
+
 def _only_checks(metadata: object) -> bool:
     """Return True if a part of an ``Annotated`` leaves the values as they are."""
     if isinstance(metadata, FieldInfo):
         return all(map(_only_checks, metadata.metadata))
-    return isinstance(metadata, BaseMetadata | str)
+    return isinstance(metadata, (*_BOUNDS, str))
 
 
 def _parameter(title: str, declared: _Parameter) -> Parameter:

@@ -8,8 +8,9 @@ from typing import Annotated, Any, Literal, NamedTuple, get_args, get_origin
 
 from pydantic_core import PydanticUndefined
 
-from ..codec import plain_type
+from ..codec import adapter
 from ..definitions import Description, flattened, placeholders, spellings_in
+from ..readback import name_in_json
 from .errors import HTTPValidationError
 from .schemas import ANY, Mode, Schema, Schemas, json_of_default
 
@@ -119,9 +120,7 @@ class Section:
 
     def row_field(self, name: str) -> str:
         """Return the name in JSON of a field of a table's rows."""
-        model = plain_type(self.documented.description.value_type)
-        field = getattr(model, "model_fields", {}).get(name)
-        return name if field is None else str(field.serialization_alias or field.alias or name)
+        return name_in_json(adapter(self.documented.description.value_type), name)
 
     def row_key(self, name: str, types: Sequence[str]) -> Schema:
         """Return the schema of the key of a table's rows; that of any JSON if it is not of one of some types.
