@@ -12,7 +12,7 @@ import pytest
 from fastapi import FastAPI, Query
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi.testclient import TestClient
-from pydantic import AfterValidator, AliasChoices, BaseModel, ConfigDict, Field, Json
+from pydantic import AfterValidator, AliasChoices, BaseModel, ConfigDict, Field, Json, StringConstraints
 from typing_extensions import TypedDict
 
 from tests.brokers.valkey import Valkey
@@ -202,7 +202,7 @@ def test_table_without_room() -> None:
 
 
 def test_rows_have_types() -> None:
-    """The key of a row to remove is of the type of its field: JSON has no UUID, for example."""
+    """The key of a row to remove is of the type of its field: JSON has no UUID, for example; its metadata applies."""
 
     @dataclass
     class Plain:
@@ -214,8 +214,17 @@ def test_rows_have_types() -> None:
     class Model(BaseModel):
         id: UUID
 
+    class Lowered(BaseModel):
+        id: Annotated[str, StringConstraints(to_lower=True)]
+
     shop, one = Shop(), str(UUID(int=1))
-    rows: list[tuple[Any, Any]] = [(Plain, "2026-01-02"), (Typed, one), (Model, one), (dict[str, Any], 5)]
+    rows: list[tuple[Any, Any]] = [
+        (Plain, "2026-01-02"),
+        (Typed, one),
+        (Model, one),
+        (Lowered, "ABC"),
+        (dict[str, Any], 5),
+    ]
     for number, (type_, _) in enumerate(rows):
         shop.live.topic(f"/rows/{number}", type_, by="id")
     with TestClient(shop.app) as client:

@@ -244,7 +244,7 @@ def _type_of_row(value_type: Any, by: str) -> TypeAdapter[Any]:
     """Return the type of the field that identifies a row: a UUID, for example, is text in JSON."""
     plain = plain_type(value_type)
     if isinstance(plain, type) and issubclass(plain, BaseModel):
-        annotation: Any = plain.model_fields[by].annotation
+        annotation: Any = plain.model_fields[by].rebuild_annotation()
     else:
         annotation = get_type_hints(get_origin(plain) or plain, include_extras=True).get(by, Any)
     return TypeAdapter(annotation)
