@@ -255,3 +255,13 @@ async def test_loops_of_other_processes(server: Valkey) -> None:
         await topics[0].complete()
         with pytest.raises(StopAsyncIteration):
             await anext(loop)
+
+
+async def test_row_that_clients_cannot_send(app: FastAPI, live: Live) -> None:
+    """A loop over a table gets the key of each row, also if it is a number that no client could send."""
+    rows, row = live.topic("/rows", Row, by="id"), Row(id=10**400)
+    async with lifespan(app):
+        await rows.publish(row)
+        loop = rows.changes()
+        assert await anext(loop) == RowChange("value", row.id, row)
+        await loop.aclose()

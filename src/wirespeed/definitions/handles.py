@@ -1,5 +1,6 @@
 """Feeds and topics, as application code uses them."""
 
+import json
 from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable, Mapping
 from contextlib import aclosing
 from types import MappingProxyType
@@ -7,7 +8,6 @@ from typing import Any, Generic, Literal, NamedTuple, ParamSpec, TypeVar, cast, 
 
 from pydantic import ValidationError
 
-from ..codec import read_json
 from ..errors import InvalidValue
 from ..identity import Sender
 from ..log.base import Append, Entry, Marks, Removed
@@ -167,7 +167,7 @@ class Watchable(Generic[P, T]):
         async with aclosing(seen):
             async for kind, payload, row in seen:
                 value = self._definition.value(payload) if kind == b"v" else None
-                yield RowChange(_KINDS[kind], read_json(row) if row else None, value)
+                yield RowChange(_KINDS[kind], json.loads(row) if row else None, value)
 
     def _seen(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> AsyncGenerator[Seen, None]:
         definition = self._definition
