@@ -1,6 +1,8 @@
 """GET on feeds and topics: the newest value, as any HTTP client sees it."""
 
 import asyncio
+import json
+from collections import Counter
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -12,6 +14,8 @@ from tests.exchanges import Exchange
 from tests.lanes.turns import until
 from tests.live.source import End, Source, refusal
 from wirespeed import Live, Settings
+from wirespeed.log.base import Entry
+from wirespeed.log.table import TableLog
 from wirespeed.testing import connect, lifespan
 
 pytestmark = pytest.mark.anyio
@@ -107,6 +111,35 @@ async def test_etag(app: FastAPI, live: Live) -> None:
         status, headers, body = await got(app, "/values", if_none_match=etag)
         assert (status, body) == (200, b"2")
         assert headers["etag"] != etag
+
+
+@pytest.mark.parametrize("options", [{}, {"order_by": "size"}])
+async def test_large_table(app: FastAPI, live: Live, monkeypatch: pytest.MonkeyPatch, options: Any) -> None:
+    """A client that has a table already costs no read of its rows; for GET and HEAD, no entries are made of them."""
+    book, made, read = live.topic("/book", Row, by="name", **options), Counter[str](), Counter[str]()
+    held, payload = TableLog._held, TableLog._payload
+
+    def counting_held(log: TableLog, *arguments: Any) -> list[Entry]:
+        entries = held(log, *arguments)
+        made["entries"] += len(entries)
+        return entries
+
+    def counting_payload(log: TableLog, row: Any) -> bytes | None:
+        read["rows"] += 1
+        return payload(log, row)
+
+    monkeypatch.setattr(TableLog, "_held", counting_held)
+    monkeypatch.setattr(TableLog, "_payload", counting_payload)
+    async with lifespan(app):
+        for number in range(100):
+            await book.publish(Row(name=str(number), size=number))
+        _, headers, body = await got(app, "/book")
+        assert (len(json.loads(body)), made["entries"]) == (100, 1)
+        async with Exchange(app, "/book", method="HEAD") as exchange:
+            assert (exchange.headers["content-length"], made["entries"]) == (str(len(body)), 2)
+        read.clear()
+        assert (await got(app, "/book", if_none_match=headers["etag"]))[0] == 304
+        assert read["rows"] == 1
 
 
 async def test_etag_tells_a_removal(app: FastAPI, live: Live) -> None:

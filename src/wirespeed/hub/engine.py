@@ -73,12 +73,10 @@ class Newest(NamedTuple):
     """The newest value of a key, or the rows of a table, for a client that does not watch."""
 
     entries: list[Entry]
-    at: Position
-    """Position of the newest entry."""
     health: SourceHealth | None
     """Health of the source; None if it is live."""
-    is_complete: bool
-    """True if no value follows."""
+    log: Log
+    """The log, which may change when the client next waits."""
 
 
 class Engine:
@@ -302,7 +300,7 @@ class Engine:
                 raise NoValue(self._health(key)) from None
             if key.refusal is not None:
                 raise KeyRefused(key.refusal, self._refused.get(name, (None, 0.0))[1] - self.loop.time())
-            return Newest(held, log.position, self._health(key), log.is_complete)
+            return Newest(held, self._health(key), log)
         finally:
             self._leave(key)
 

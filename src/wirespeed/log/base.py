@@ -346,6 +346,10 @@ class Log(ABC):
         """
         return self.entries()
 
+    def payloads(self, most: int | None = None) -> list[bytes]:
+        """Return the payloads of :meth:`newest`."""
+        return [each.payload for each in self.newest(most)]
+
     def behind(self, cursor: int) -> int:
         """Return the number of entries after a cursor, those that are not held any more included."""
         return self.head - cursor

@@ -1,7 +1,7 @@
 """Tables whose rows are read in an order: by the value of a field."""
 
 from bisect import bisect_left, bisect_right, insort
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import cmp_to_key
 from typing import Any, Self
 
@@ -76,11 +76,6 @@ class OrderedTable(TableLog):
         """See :meth:`Log.entries`; in order."""
         return self.newest()
 
-    def newest(self, most: int | None = None, *, from_end: bool = False) -> list[Entry]:
-        """See :meth:`Log.newest`; in order."""
-        rows = self._in_order()
-        return self._held(reversed(rows) if from_end else rows, most)
-
     def read(self, cursor: int, wire: Wire) -> Chunk:
         """See :meth:`TableLog.read`; from cursor 0 on, all rows in order."""
         reading = cursor if isinstance(cursor, OrderedCursor) else None
@@ -129,6 +124,10 @@ class OrderedTable(TableLog):
         if change.over or (payload := self._payload(change)) is None:
             return None
         return wire.row(self._key(change), payload, self.position_at(offset), change.marks)
+
+    def _whole(self, *, from_end: bool = False) -> Iterable[Change]:
+        rows = self._in_order()
+        return reversed(rows) if from_end else rows
 
     def _in_order(self) -> list[Change]:
         """Return the rows in order."""

@@ -11,8 +11,6 @@ from ..codec import plain_type
 from ..definitions import SourceHealth, Watched
 from ..hub import Hub
 from ..hub.engine import Newest, NoValue
-from ..log.base import Entry
-from ..log.position import Position
 from .admitted import check_revoked
 from .bodies import accepts_events
 from .events import COMPLETE_ID, REFUSED_ID, EventsResponse
@@ -44,16 +42,15 @@ async def answer(request: Request, watched: Watched[Any, Any], hub: Hub, argumen
     timeout = hub.settings.first_value_timeout
     with refusing(hub, request.scope):
         try:
-            # One row at least: without any, the table would seem to have none yet.
-            most = None if limit is None else max(limit, 1)
-            newest = await engine.first(watched, name, values, timeout, most)
+            # One row of a table tells whether it has any; the others are read if the client does not have them.
+            newest = await engine.first(watched, name, values, timeout, 1)
         except NoValue as late:
             raise _too_late(late.health, timeout) from None
     check_revoked(hub, request.scope, name)  # it may have waited
     headers, is_table = _status(newest), watched.retention.kind == "table"
-    if not newest.entries and not (is_table and (newest.at.offset or watched.loader is not None)):
+    if not newest.entries and not (is_table and (newest.log.position.offset or watched.loader is not None)):
         raise HTTPException(404, f"This {watched.kind} has no value.", headers)
-    return _newest(request, watched, hub, newest.entries[:limit], newest.at, headers)
+    return _newest(request, watched, hub, newest, limit, headers)
 
 
 def _events(request: Request, watched: Watched[Any, Any], hub: Hub, arguments: Mapping[str, Any]) -> Response:
@@ -77,7 +74,7 @@ def _too_late(health: SourceHealth | None, timeout: float) -> HTTPException:
 
 def _status(newest: Newest) -> dict[str, str]:
     """Return the header of a key that is complete, or whose source is not live."""
-    if newest.is_complete:
+    if newest.log.is_complete:
         return {STATUS: COMPLETE}
     return {} if newest.health is None else {STATUS: newest.health.as_json()}
 
@@ -86,19 +83,19 @@ def _newest(
     request: Request,
     watched: Watched[Any, Any],
     hub: Hub,
-    entries: list[Entry],
-    head: Position,
+    newest: Newest,
+    limit: int | None,
     more: Mapping[str, str],
 ) -> Response:
-    etag = f'"{head}"'
+    etag = f'"{newest.log.position}"'
     headers = _NO_CACHE | {"etag": etag, **more}
     if _matches(request.headers.get("if-none-match"), etag):
         return Response(status_code=304, headers=headers)
     if watched.retention.kind == "table":
-        rows = [entry.payload for entry in entries]
+        rows = newest.log.payloads(limit) if newest.entries else []
         size = sum(map(len, rows)) + max(len(rows) - 1, 0) + 2
         return WholeResponse(hub, _joined(rows), size, "application/json", headers)
-    payload = entries[-1].payload
+    payload = newest.entries[-1].payload
     return WholeResponse(hub, (payload,), len(payload), media_type_of(watched), headers)
 
 
