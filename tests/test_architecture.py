@@ -58,7 +58,7 @@ ROOMS = {
         {"heartbeat", "logs", "slices", "turns", "members", "outlets", "producer", "sessions", "watcher"},
         {"replica"},
         {"output"},
-        {"completions", "groups", "lanes", "live_key", "revoking", "staleness", "totals"},
+        {"completions", "groups", "keys", "lanes", "live_key", "revoking", "staleness", "totals"},
         {"attendance", "producers", "shared"},
         {"directory", "loads", "tenures"},
         {"publishing"},

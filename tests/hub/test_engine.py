@@ -306,6 +306,31 @@ async def test_failed_run_starts_again(engine: Engine, source: Source, loop: Ste
     assert first.position.epoch == last.position.epoch
 
 
+async def test_failing_keys_are_counted(engine: Engine, source: Source, loop: SteppedLoop) -> None:
+    """A key counts as failing from its second failure to its next value, or to its end."""
+
+    def counted() -> tuple[int, dict[str, int], int]:
+        figures = engine.statistics(watched)
+        return figures.failing, dict(figures.producers), figures.watchers
+
+    watched = prices(source, keep=10, linger=0.0)
+    client = await Client().watch(engine, watched)
+    await turns(5)
+    assert counted() == (0, {"running": 1}, 1)
+    source.give(ValueError("once"), ValueError("twice"))
+    await loop.pass_time(10)
+    assert counted() == (1, {"running": 1}, 1)
+    source.give("a")
+    await loop.pass_time(1)
+    assert counted() == (0, {"running": 1}, 1)
+    source.give(ValueError("once"), ValueError("twice"))
+    await loop.pass_time(10)
+    assert counted()[0] == 1
+    client.leave(engine, watched.path)
+    await loop.pass_time(60)
+    assert counted() == (0, {}, 0)
+
+
 async def test_waiting_run_ends_when_all_have_left(engine: Engine, source: Source, loop: SteppedLoop) -> None:
     """A generator that waits to be started again is not started without watchers."""
     watched = prices(source, linger=0.0)

@@ -7,6 +7,7 @@ from tests.hub.watching import Client, topic
 from wirespeed.definitions import WatchStatistics
 from wirespeed.hub import Hub
 from wirespeed.hub.figures import Figures
+from wirespeed.hub.live_key import LiveKey
 from wirespeed.settings import Settings
 
 pytestmark = pytest.mark.anyio
@@ -22,7 +23,7 @@ def test_everything_counted_is_told() -> None:
     """Each figure is a field of the statistics, and begins at zero."""
     figures = set(Figures.__slots__) - {"since"}
     assert figures <= set(WatchStatistics._fields)
-    assert Figures().statistics(0, 0, {}, 0) == WatchStatistics()
+    assert Figures().statistics(0) == WatchStatistics()
 
 
 async def test_statistics_of_one_topic() -> None:
@@ -45,3 +46,20 @@ async def test_statistics_of_one_topic() -> None:
             client.leave(engine, name)
         assert hub.watching(news)._replace(keys=2, watchers=3) == told
         assert (hub.watching(news).keys, hub.watching(news).watchers) == (0, 0)
+
+
+async def test_no_key_is_visited(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The figures of a feed or topic are counted as things happen: asking for them costs the same for any keys."""
+    async with Hub(Settings()) as hub:
+        engine, news = await hub.engine(), topic(path="/news")
+        hub.bind(news, news.path)
+        for name in ("/news?a", "/news?b"):
+            await Client().watch(engine, news, name=name)
+
+        def visited(key: LiveKey) -> int:
+            raise AssertionError(key.name)
+
+        for method in ("count", "is_failing", "watchers", "__hash__"):
+            monkeypatch.setattr(LiveKey, method, visited)
+        assert (hub.watching(news).keys, hub.watching(news).watchers) == (2, 2)
+        monkeypatch.undo()

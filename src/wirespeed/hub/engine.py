@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
@@ -456,13 +456,7 @@ class Engine:
 
     def statistics(self, watched: Watched[Any, Any]) -> WatchStatistics:
         """Return the figures of a feed or topic."""
-        keys = list(self._keys_of[watched])  # a copy, because Prometheus may ask in a thread
-        return self.publishing.figures[watched].statistics(
-            keys=len(keys),
-            watchers=sum(key.count() for key in keys),
-            producers=Counter(key.producer.state for key in keys if key.producer is not None),
-            failing=sum(key.producer is not None and key.is_failing() for key in keys),
-        )
+        return self.publishing.figures[watched].statistics(keys=len(self._keys_of[watched]))
 
     def flush(self) -> None:
         """Write everything that was published to the watchers that have room, now."""

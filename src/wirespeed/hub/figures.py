@@ -1,27 +1,35 @@
 """The figures of a feed or topic, counted as things happen."""
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from time import perf_counter
 
 from ..definitions import LATENCIES, WatchStatistics
 from .buckets import Buckets
 
-_NUMBERS = ("bytes", "delivered", "failed", "flush_time", "flushes", "lost", "published", "restarts", "skipped")
+_NUMBERS = (
+    "bytes", "delivered", "failed", "failing", "flush_time", "flushes", "lost", "published", "restarts", "skipped",
+    "watchers",
+)  # fmt: skip
 
 
 class Figures:
     """The figures of one feed or topic so far, counted as things happen.
 
     Attributes:
+        watchers: Number of watchers of all keys now.
+        failing: Number of keys now whose generator runs in this process and keeps failing.
+        producers: Number of generators by state.
         since: Time at which the oldest entry arrived that is being written, in seconds of ``perf_counter``; None for
             entries that are older than the watch.
     """
 
-    __slots__ = (*_NUMBERS, "latency", "painted", "since")
+    __slots__ = (*_NUMBERS, "latency", "painted", "producers", "since")
 
     def __init__(self) -> None:
         self.published = self.delivered = self.skipped = self.lost = self.bytes = self.flushes = 0
-        self.restarts = self.failed = 0
+        self.restarts = self.failed = self.failing = self.watchers = 0
+        self.producers = Counter[str]()
         self.flush_time = 0.0
         self.latency, self.painted = Buckets(LATENCIES), Buckets(LATENCIES)
         self.since: float | None = None
@@ -45,13 +53,11 @@ class Figures:
                 self.latency.add(now - since, flushes - before)
             flushes = before
 
-    def statistics(self, keys: int, watchers: int, producers: Mapping[str, int], failing: int) -> WatchStatistics:
-        """Return the figures, with what is true at this moment."""
+    def statistics(self, keys: int) -> WatchStatistics:
+        """Return the figures, from any thread, with the number of keys at this moment."""
         return WatchStatistics(
             keys=keys,
-            watchers=watchers,
-            producers=producers,
-            failing=failing,
+            producers={state: count for state, count in list(self.producers.items()) if count},
             latency=self.latency.histogram(),
             painted=self.painted.histogram(),
             **{name: getattr(self, name) for name in _NUMBERS},

@@ -1,7 +1,6 @@
 """The hub: joins the logs, the watchers, the lanes and the broker of one app."""
 
 import asyncio
-import json
 import secrets
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import AsyncExitStack, aclosing
@@ -10,7 +9,6 @@ from typing import Any, Self
 
 from ..brokers.broker import Broker
 from ..brokers.url import Made
-from ..codec import json_of
 from ..definitions import (
     AppHub,
     BrokerHealth,
@@ -40,6 +38,7 @@ from .directory import Directory
 from .engine import Engine
 from .groups import Groups, Selection
 from .kept import KeptRuns
+from .keys import Keys
 from .lanes import Lanes
 from .logs import LocalLogs
 from .loop_lag import LagMeter
@@ -47,7 +46,7 @@ from .loops import loop_over
 from .members import Member, Members
 from .outbox import Outbox
 from .postbox import Errand, Postbox
-from .processes import MOST_BYTES, Processes
+from .processes import Processes
 from .rechecks import Rechecks
 from .refusals import Refusals
 from .revoking import Revoking
@@ -59,7 +58,6 @@ from .traces import NOTICE, Traces
 
 SEND_TIMEOUT = 5.0
 
-_KEYS = "keys"
 _REVOKE = "live.revoke()"
 
 STOPPED = "the app has stopped"
@@ -117,7 +115,7 @@ class Hub(AppHub):
         self.rechecks = Rechecks()
         self._revoking = Revoking(self.sessions, self.processes)
         self._groups = Groups(self.reachable, self._watching, self.processes)
-        self.processes.answers |= {"figures": lambda _: self._figures_json(), _KEYS: self._keys_for_other}
+        self.processes.answers["figures"] = lambda _: self._figures_json()
         self._takes_part = takes_part
         self._refusal = refusal
         self._process = secrets.token_hex(8)
@@ -125,6 +123,7 @@ class Hub(AppHub):
         self._broker: Broker | None = broker() if callable(broker) else broker
         self._broker_required = broker_required
         self._names: dict[Watched[Any, Any], str] = {}
+        self._keys = Keys(self._names, self.keys, self.processes)
         self.send_timeout, self.unsent = SEND_TIMEOUT, 0
         self._is_stopped, self.why_stopped = False, STOPPED
         self._postbox = Postbox(settings.max_publish_backlog_bytes)
@@ -349,7 +348,8 @@ class Hub(AppHub):
         if self._broker is not None:
             self._broker.notify(name, b"%b %b" % (NOTICE, context.encode()))
         elif engine is not None:
-            self.traces.deliver(engine.clock, name, context, len(engine.watchers(name)))
+            live = engine.key(name)
+            self.traces.deliver(engine.clock, name, context, 0 if live is None else live.count())
 
     def _publish(self, watched: Watched[Any, Any], key: str, value: Any, marks: Marks | None) -> Receipt:
         engine = self._engine
@@ -396,21 +396,7 @@ class Hub(AppHub):
     async def all_keys(self, watched: Watched[Any, Any], timeout: float) -> list[Mapping[str, Any]]:
         if watched not in self._names:
             self.bind(watched, watched.path)
-        answers = await self.processes.ask_all(_KEYS, self._names[watched].encode(), timeout)
-        found = {watched.key.text(each): each for each in self.keys(watched)}
-        for answer in answers.bodies.values():
-            with isolated("A process has sent a list of keys that is malformed."):
-                others = [watched.key.of_call((), each) for each in json.loads(answer)]
-                found |= {watched.key.text(each): each for each in others}
-        return list(found.values())
-
-    def _keys_for_other(self, body: bytes) -> bytes:
-        name = body.decode()
-        watched = next((each for each, path in self._names.items() if path == name), None)
-        keys = [] if watched is None else [watched.key.plain(each) for each in self.keys(watched)]
-        while len(answer := json_of(keys)) > MOST_BYTES:
-            keys = keys[: len(keys) // 2]
-        return answer
+        return await self._keys.everywhere(watched, timeout)
 
     def clients(self, watched: Watched[Any, Any], key: str) -> list[Client]:
         return self._watching(self.name(watched, key))

@@ -59,6 +59,7 @@ class LiveKey(LogReader):
     Attributes:
         is_shared: True if the key belongs to a feed whose generator runs in one process for all.
         producer: The run of the feed's generator; None if there is none, or it runs in another process.
+        figures: The figures of its feed or topic.
         token: Token by which this process claims to run the generator for all processes; empty if it does not.
         arguments: The arguments of the generator that this process would run.
         values: The values of the key; None until a client watches it.
@@ -76,7 +77,7 @@ class LiveKey(LogReader):
     name: str
     kind: LogKind
     _logs: Logs
-    _figures: Figures
+    figures: Figures
     _make_audience: MakeAudience
     """Makes the audience for a rate."""
     _on_completed: "Callable[[LiveKey], None]"
@@ -107,6 +108,7 @@ class LiveKey(LogReader):
     _failed_at: Position | None = None
     """Position of the newest entry when the generator failed first; None if an entry has followed."""
     _failed_since: float = 0.0
+    _counts_as_failing: bool = False
 
     # The log
 
@@ -129,6 +131,7 @@ class LiveKey(LogReader):
 
     def close(self) -> None:
         """Close the log: nothing is added any more, but it can still be read."""
+        self._count_failing()
         if self._is_open:  # once: the name may belong to another key after that
             self._is_open = False
             self._logs.close(self.name)
@@ -154,7 +157,7 @@ class LiveKey(LogReader):
     # Called by the logs
 
     def news(self) -> None:
-        self._figures.published += 1
+        self.figures.published += 1
         if self._is_alert:
             self._notify()
 
@@ -187,6 +190,17 @@ class LiveKey(LogReader):
         """Return True if the generator keeps failing."""
         return self._failing is not None
 
+    def runs(self, producer: Producer | None) -> None:
+        """Take note of the run of the feed's generator, or of its end."""
+        self.producer = producer
+        self._count_failing()
+
+    def _count_failing(self) -> None:
+        """Count the key among those whose generator runs here and keeps failing, or no longer."""
+        counts = self.is_failing() and self.producer is not None and not self.is_over
+        self.figures.failing += counts - self._counts_as_failing
+        self._counts_as_failing = counts
+
     def note(self) -> bytes:
         """Return the note by which other processes learn that the generator keeps failing; empty if it does not."""
         if self._failing is None or self._failed_at is None:
@@ -212,6 +226,7 @@ class LiveKey(LogReader):
         if health == self._failing or self._is_after(at):
             return
         was_live, self._failing, self._failed_at = self._failing is None, health, at
+        self._count_failing()
         self._change_health()
         self._wake_waiting()  # a GET returns the last value
         if was_live:
@@ -236,6 +251,7 @@ class LiveKey(LogReader):
             return
         if self._is_after(self._failed_at):
             self._failing = self._failed_at = None
+            self._count_failing()
             self._change_health()
         else:
             self._await_recovery()
@@ -299,7 +315,7 @@ class LiveKey(LogReader):
         if ticket.is_lost and isinstance(ticket.log, TableLog):
             watcher.lane.write(watcher.wire.reset(), 0)
         elif ticket.is_lost:
-            self._figures.lost += ticket.lost or 0
+            self.figures.lost += ticket.lost or 0
             watcher.lane.write(watcher.wire.lost(ticket.lost), 0)
         if rate not in self._audiences:
             self._audiences[rate] = self._make_audience(ticket.log, rate)

@@ -5,6 +5,7 @@ import contextvars
 import logging
 import random
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -85,6 +86,8 @@ class Producer:
     """Returns the refusal that an exception of the generator stands for."""
     _trace: Callable[[], AbstractContextManager[Callable[[Outcome[None]], None]]] = lambda: UNTRACED
     """Traces a run of the generator within a block, which gets the function that takes the outcome."""
+    _states: Counter[str] = field(default_factory=Counter)
+    """Number of the feed's producers by state."""
     _stopping: bool = False
     _current: asyncio.Task[Outcome[None]] | None = None
     state: str = "running"
@@ -95,8 +98,10 @@ class Producer:
     """Number of times that it was started again."""
 
     def __post_init__(self) -> None:
+        self._states[self.state] += 1
         # A context of its own: the variables of the first watcher's request are not the feed's.
         self.task = asyncio.create_task(self._run_until_complete(), context=contextvars.Context())
+        self.task.add_done_callback(self._ended)
 
     def stop(self) -> None:
         """Cancel the generator where it stands. The producer's task ends after its ``finally`` blocks."""
@@ -106,7 +111,12 @@ class Producer:
             (self._current or self.task).cancel()
 
     def _become(self, state: str) -> None:
+        self._states[self.state] -= 1
+        self._states[state] += 1
         self.state, self.since = state, time.time()
+
+    def _ended(self, task: "asyncio.Task[None]") -> None:
+        self._states[self.state] -= 1
 
     def _is_stopping(self) -> bool:
         return self._stopping

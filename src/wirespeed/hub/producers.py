@@ -59,8 +59,8 @@ class Producers:
         run = partial(self._run, output, feed, dict(values))
         noted = partial(self._failed, key, output), partial(self._completed, key), partial(self._refused, key)
         trace = partial(self.traces.run, feed.kind, path_of(key.name), feed.function)
-        producer = Producer(failures, run, *noted, self._refusal, trace)
-        key.producer = producer
+        producer = Producer(failures, run, *noted, self._refusal, trace, key.figures.producers)
+        key.runs(producer)
         self._running[producer.task] = producer
         producer.task.add_done_callback(partial(self._ended, key))
 

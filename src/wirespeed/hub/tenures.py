@@ -161,7 +161,7 @@ class Tenures:
 
     def over(self, key: LiveKey) -> None:
         """Note that the generator does not run any more."""
-        key.producer = None
+        key.runs(None)
         tenure = self._tenures.get(key.token)
         if tenure is None:  # the lease was lost, which has cancelled the generator
             self._again(key)

@@ -121,6 +121,7 @@ class Audience:
         """
         watcher.audience = self
         self.watchers[watcher] = None
+        self._figures.watchers += 1
         watcher.lane.watched_by(watcher.wake)
         self._arriving[watcher] = head = self._log.head
         self.serve(watcher, FIRST)
@@ -147,7 +148,8 @@ class Audience:
 
     def remove(self, watcher: Watcher) -> None:
         watcher.audience = None
-        self.watchers.pop(watcher, None)
+        del self.watchers[watcher]
+        self._figures.watchers -= 1
         self._arriving.pop(watcher, None)
         watcher.lane.watched_by(None)
 

@@ -1,13 +1,11 @@
 """One process as a whole: its vital signs, its connections, and the figures of each definition."""
 
 import os
-from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
 from ...codec import json_of
-from ...definitions import RunStatistics, Watched
-from ..engine import Engine
+from ...definitions import RunStatistics, WatchStatistics
 from ..hub import Hub
 from ..processes import MOST_BYTES
 from ..turns import in_turns
@@ -25,13 +23,13 @@ async def process_seen(hub: Hub, vitals: Vitals) -> dict[str, Any]:
     """Return the process, and the figures of its feeds and topics by their names, without those that have none."""
     figures, producers = {}, {}
     engine = hub.running_engine()
-    for watched, name in hub.names() if engine is not None else ():
-        assert engine is not None
-        numbers, states = await _figures(engine, watched)
-        if any(numbers):
-            figures[name] = numbers
-        if states:
-            producers[name] = states
+    async for some in in_turns(hub.names() if engine is not None else ()):
+        for watched, name in some:
+            numbers, states = _figures(hub.watching(watched))
+            if any(numbers):
+                figures[name] = numbers
+            if states:
+                producers[name] = states
     counted = {path: _numbers(each) for path, each in hub.running.statistics().items()}
     runs = {path: numbers for path, numbers in counted.items() if any(numbers.values())}
     return bounded({"process": _process(hub, vitals), "figures": figures, "producers": producers, "runs": runs})
@@ -84,15 +82,6 @@ def _process(hub: Hub, vitals: Vitals) -> dict[str, Any]:
     }
 
 
-async def _figures(engine: Engine, watched: Watched[Any, Any]) -> tuple[list[int], dict[str, int]]:
+def _figures(figures: WatchStatistics) -> tuple[list[int], dict[str, int]]:
     """Return the figures of a feed or topic, and its generators by state."""
-    keys, watchers, failing, states = engine.keys_of(watched), 0, 0, Counter[str]()
-    async for some in in_turns(keys):
-        for key in some:
-            watchers += key.count()
-            if key.producer is not None:
-                states[key.producer.state] += 1
-                failing += key.is_failing()
-    now = {"keys": len(keys), "watchers": watchers, "failing": failing}
-    counted = engine.publishing.figures.get(watched)
-    return [now[name] if name in now else getattr(counted, name, 0) for name in NUMBERS], dict(states)
+    return [getattr(figures, name) for name in NUMBERS], dict(figures.producers)
