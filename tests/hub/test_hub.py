@@ -148,6 +148,23 @@ async def test_traffic_of_all_lanes_is_counted(hub: Hub) -> None:
     assert (hub.statistics().messages, hub.statistics().bytes) == (4, 14)
 
 
+async def test_connections_are_not_visited(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The figures of the connections cost the same for any number of them: each dependency may ask for them."""
+    others = [Connection(RecordingLane()) for _ in range(3)]
+    with ExitStack() as stack:
+        for each in others:
+            stack.enter_context(hub.sessions.connected(each))
+        hub.sessions.leave(others[0])
+        hub.sessions.leave(others[0])
+        lane = others[0].lane.name
+        for each in others:
+            monkeypatch.delattr(each, "lane")
+        assert hub.statistics().lanes == {lane: 2}
+        assert hub.statistics().connections == 2
+        monkeypatch.undo()
+    assert hub.statistics().lanes == {}
+
+
 # The end
 
 

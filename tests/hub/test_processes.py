@@ -2,7 +2,7 @@
 
 import asyncio
 import gc
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 
 import pytest
@@ -42,7 +42,43 @@ async def test_one_is_asked() -> None:
     """The process that is named answers, and no other."""
     async with three(Network()) as (one, two, _):
         assert await one.ask("echo", b"a\n", two.process) == b"1 a\n"
-        assert await one.ask("echo", b"", "unknown") is None
+        unknown = asyncio.create_task(one.ask("echo", b"", "unknown"))
+        await running().pass_time(1)
+        assert unknown.result() is None
+
+
+async def test_unknown_processes_cost_the_broker_little(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Requests to processes that do not exist ask the broker once a second together, and known ones not at all."""
+    network = Network()
+    async with three(network) as (one, two, _):
+        control, looks = network.brokers[0].control, 0
+        alive = control.processes
+
+        async def processes() -> Collection[str]:
+            nonlocal looks
+            looks += 1
+            return await alive()
+
+        monkeypatch.setattr(control, "processes", processes)
+        assert [await one.ask("echo", b"a", two.process) for _ in range(9)] == [b"1 a"] * 9
+        assert looks == 1
+        asked = [asyncio.create_task(one.ask("echo", b"a", f"unknown {number}")) for number in range(300)]
+        await running().pass_time(0.1)
+        asked += [asyncio.create_task(one.ask("echo", b"a", f"unknown {number}")) for number in range(300)]
+        await running().pass_time(2.5)
+        assert {each.result() for each in asked} == {None}
+        assert looks <= 3
+
+
+async def test_process_that_comes_later_is_found() -> None:
+    """A process that has started since the last look is asked, even while clients ask for others that do not exist."""
+    network = Network()
+    async with three(network) as (one, *_):
+        assert await one.ask("echo", b"a", "unknown") is None
+        async with three(network) as (late, *_):
+            asked = [asyncio.create_task(one.ask("echo", b"a", each)) for each in ("unknown", late.process)]
+            await running().pass_time(1.5)
+            assert [each.result() for each in asked] == [None, b"0 a"]
 
 
 async def test_all_are_asked() -> None:

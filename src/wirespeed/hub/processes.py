@@ -6,6 +6,7 @@ A message is a word, a number and, after a line break, its body. Whatever is mal
 import asyncio
 from collections.abc import Callable, Collection, Coroutine, Mapping
 from itertools import count
+from math import inf
 from typing import Any, NamedTuple
 
 from ..brokers.cluster import Control
@@ -15,6 +16,8 @@ from ..isolation import isolated
 
 PATIENCE = 4.0
 """Seconds that the broker, and then a process, has for its answer."""
+PAUSE = 1.0
+"""Seconds between two looks for processes that are not known."""
 MOST_BYTES = 1024 * 1024
 """Bytes of one message."""
 MOST_WAITING = 4 * 1024 * 1024
@@ -83,10 +86,16 @@ class Processes:
         self._questions: dict[int, _Question] = {}
         self._numbers = count(1)
         self._waiting = 0
+        self._known: set[str] = set()
+        """The processes that were alive when the broker was asked last."""
+        self._next_look: asyncio.Task[None] | None = None
+        """A look that has not begun: whoever comes before that shares it."""
+        self._looked_at = -inf
 
     def open(self, control: Control) -> None:
         """Take part; the broker has not been entered yet."""
         self._control, self._loop = control, asyncio.get_running_loop()
+        self._next_look, self._looked_at = None, -inf
         control.receive = self._receive
 
     def close(self) -> None:
@@ -127,12 +136,33 @@ class Processes:
         """
         control = self._control
         _check(body)
-        if control is None or process not in await _alive(control):
+        if control is None or not await self._is_known(control, process):
             return None
         question = _Question()
         question.expected = {process}
         await self._wait(control, question, word, body, process, PATIENCE)
+        if process not in question.bodies:
+            self._known.discard(process)  # it may be gone
         return question.bodies.get(process)
+
+    async def _is_known(self, control: Control, process: str) -> bool:
+        """Return True if a process is alive, as far as this one knows.
+
+        A client may write any name. So the broker is asked about unknown ones once in a while, for all that wait.
+        """
+        if process not in self._known:
+            look = self._next_look = self._next_look or asyncio.get_running_loop().create_task(self._look(control))
+            await asyncio.wait([look])
+            look.result()
+        return process in self._known
+
+    async def _look(self, control: Control) -> None:
+        clock = asyncio.get_running_loop().time
+        await asyncio.sleep(self._looked_at + PAUSE - clock())
+        if self._control is not control:  # the app has stopped
+            return
+        self._next_look, self._looked_at = None, clock()
+        self._known = {*await _alive(control)}
 
     async def ask_all(self, word: str, body: bytes, timeout: float = PATIENCE) -> Replies:
         """Return the answers of all other processes that answer in time.
@@ -144,7 +174,8 @@ class Processes:
         if control is None:
             return Replies(0, {})
         question = _Question()
-        question.expected = {*await _alive(control)} - {control.process}
+        self._known = {*await _alive(control)}
+        question.expected = self._known - {control.process}
         if question.expected:
             await self._wait(control, question, word, body, None, timeout)
         return Replies(len(question.expected), question.bodies, question.expected - question.bodies.keys())

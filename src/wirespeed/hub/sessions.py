@@ -58,6 +58,7 @@ class Sessions:
         self._stall_timeout = stall_timeout
         self._open: dict[Closable, Connection | None] = {}
         self._numbers = count(1)
+        self._lanes: Counter[str] = Counter()
         self.admissions = Admissions()
         self.loop: asyncio.AbstractEventLoop | None = None
         self._accepted = self._runs = self._failed = 0
@@ -72,12 +73,16 @@ class Sessions:
         self.loop = asyncio.get_running_loop()
         connection = None if scope is None else Connection(session, scope, transport, next(self._numbers))
         self._open[session] = connection
+        self._lanes[session.lane.name] += 1
         if connection is not None and logger.isEnabledFor(logging.DEBUG):
             logger.debug("%s: %s is on the %s lane", title, connection.address or "a client", session.lane.name)
 
     def leave(self, session: Closable) -> None:
         """Count a connection as closed."""
-        connection = self._open.pop(session, None)
+        if session not in self._open:
+            return
+        connection = self._open.pop(session)
+        self._lanes[session.lane.name] -= 1
         self.admissions.forget(session)
         if connection is not None and session.lane.stalled:
             user = f" of user {connection.user!r}" if connection.user else ""
@@ -142,7 +147,7 @@ class Sessions:
         """Return the figures of the connections."""
         return Statistics(
             connections=len(self._open),
-            lanes=dict(Counter(session.lane.name for session in list(self._open))),
+            lanes={lane: count for lane, count in list(self._lanes.items()) if count},
             accepted=self._accepted,
             refused=dict(self._refusals.counts),
             runs=self._runs,
