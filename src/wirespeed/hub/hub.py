@@ -104,8 +104,7 @@ class Hub(AppHub):
         self.refused = refusals.note
         self.lanes = Lanes(settings, self.refused, self.flush)
         self.sessions = Sessions(refusals, settings.stall_timeout)
-        self.running, self.traces = Running(), Traces()
-        self._lag = LagMeter()
+        self.running, self.traces, self._lag = Running(), Traces(), LagMeter()
         self.kept = KeptRuns(settings, self.sessions.admissions, self.refused)
         self.members = Members()
         self.attendance: SharedMembers | None = None

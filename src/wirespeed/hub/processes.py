@@ -89,7 +89,7 @@ class Processes:
         self._known: set[str] = set()
         """The processes that were alive when the broker was asked last."""
         self._next_look: asyncio.Task[None] | None = None
-        """A look that has not begun: whoever comes before that shares it."""
+        """A look that has not begun: all that come before that share it."""
         self._looked_at = -inf
 
     def open(self, control: Control) -> None:
