@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from tests.lanes.turns import turns
+from tests.waiting import PATIENCE
 from wirespeed.definitions import Criteria, Revocation
 from wirespeed.errors import Stopped
 from wirespeed.hub.processes import Processes, Replies
@@ -63,7 +64,7 @@ async def test_stop_settles_all(revoking: Revoking, others: Others, passed: int)
             each.result(0)
     others.may_confirm.set()
     again = revoke(revoking)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         assert await again == 0
 
 
@@ -71,6 +72,6 @@ async def test_unexpected_error_settles(revoking: Revoking, others: Others) -> N
     """An error of a broker that is not one of ours is the outcome of the revocation."""
     others.error = OSError("no route")
     others.may_confirm.set()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         with pytest.raises(OSError, match="no route"):
             await revoke(revoking)
