@@ -41,9 +41,17 @@ class Codec(ABC):
     def count(self, frame: str | bytes) -> int:
         """Return the number of commands in a frame, at least 1, without reading them."""
 
-    @abstractmethod
     def reply(self, id_: int, result: Result) -> bytes:
         """Return the answer to a command."""
+        return self.reply_of(id_, self.body(result))
+
+    @abstractmethod
+    def body(self, result: Result) -> bytes:
+        """Return the part of an answer that is the same for all commands with this result."""
+
+    @abstractmethod
+    def reply_of(self, id_: int, body: bytes) -> bytes:
+        """Return the answer to a command, with the body of its result."""
 
     @abstractmethod
     def error(self, id_: int, error: Error) -> bytes:

@@ -323,8 +323,14 @@ class JsonCodec(Codec):
             items = result.publications or b""
             if isinstance(items, bytes):
                 return _subscribed(id_, result, items)
+        return super().reply(id_, result)
+
+    def body(self, result: m.Result) -> bytes:
         name, fields = _named(result)
-        return b'{"id":%d,"%b":%b}\n' % (id_, name.encode(), _written(fields))
+        return b'"%b":%b' % (name.encode(), _written(fields))
+
+    def reply_of(self, id_: int, body: bytes) -> bytes:
+        return b'{"id":%d,%b}\n' % (id_, body)
 
     def error(self, id_: int, error: Error) -> bytes:
         shown = Error(error.code, writable(error.message), error.temporary)

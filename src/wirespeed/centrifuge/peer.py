@@ -258,8 +258,10 @@ class Peer(Generic[S]):
             self.state = State.REFUSED
         self._fail(id_, error, about)
 
-    def reply(self, id_: int, result: m.Result) -> None:
-        self._out.append(self.codec.reply(id_, result))
+    def reply(self, id_: int, result: m.Result | bytes) -> None:
+        """Answer a command with its result, or with the body of one that was encoded before."""
+        encode = self.codec.reply_of if isinstance(result, bytes) else self.codec.reply
+        self._out.append(encode(id_, result))  # type: ignore[arg-type]
 
     def push(self, push: m.Push) -> None:
         """Send something that is not an answer to a command."""

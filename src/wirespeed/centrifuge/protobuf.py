@@ -257,8 +257,11 @@ class ProtobufCodec(Codec):
                 found += 1
         return max(found, 1)
 
-    def reply(self, id_: int, result: m.Result) -> bytes:
-        return _delimited(b"\x08" + _number(id_) + _sized(RESULTS[type(result)], _encoded(result)))
+    def body(self, result: m.Result) -> bytes:
+        return _sized(RESULTS[type(result)], _encoded(result))
+
+    def reply_of(self, id_: int, body: bytes) -> bytes:
+        return _delimited(b"\x08" + _number(id_) + body)
 
     def error(self, id_: int, error: Error) -> bytes:
         return _delimited(b"\x08" + _number(id_) + _sized(2, _encoded(error._replace(message=writable(error.message)))))

@@ -1,7 +1,7 @@
 """Members: the clients that are subscribed to a key, with announcements of those that join and leave."""
 
 from collections import Counter
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from itertools import islice
 from typing import NamedTuple, Protocol, runtime_checkable
 
@@ -53,6 +53,8 @@ class _Group:
         """Each member with the number of the first event that it hears of: its own joining."""
         self.clients: Counter[str] = Counter()
         self.users: Counter[str] = Counter()
+        self.answers: dict[Hashable, bytes] = {}
+        """The answer to who is present in each format, until a member changes."""
         self.announces = False
         """Number of members of each client and user: any client may ask for the counts, as often as it likes."""
         self._events: list[_Event] = []
@@ -65,6 +67,7 @@ class _Group:
 
     def join(self, member: Member, clock: Clock | None) -> None:
         self.announces = clock is not None
+        self.answers.clear()
         self.members[member] = self._count
         self.clients[member.sender.client] += 1
         self.users[member.sender.user] += 1
@@ -72,6 +75,7 @@ class _Group:
 
     def leave(self, member: Member, clock: Clock | None) -> None:
         del self.members[member]
+        self.answers.clear()
         for counter, name in ((self.clients, member.sender.client), (self.users, member.sender.user)):
             counter[name] -= 1
             if not counter[name]:
@@ -201,6 +205,15 @@ class Members:
         """Return how many clients and how many users a key has."""
         group = self._groups.get(name)
         return (0, 0) if group is None else (len(group.clients), len(group.users))
+
+    def answer(self, name: str, style: Hashable, encode: Callable[[], bytes]) -> bytes:
+        """Return the answer to who is present in a format: all that ask share it until a member changes."""
+        group = self._groups.get(name)
+        if group is None:
+            return encode()
+        if style not in group.answers:
+            group.answers[style] = encode()
+        return group.answers[style]
 
     def senders(self, name: str, most: int | None = None) -> list[Sender]:
         """Return the members of a key as others see them, at most ``most``."""

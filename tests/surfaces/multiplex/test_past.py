@@ -1,6 +1,6 @@
 """Questions about a channel: its presence and its history."""
 
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from tests.hub.watching import topic
+from wirespeed.centrifuge.codec import Codec
+from wirespeed.centrifuge.json_codec import JSON
 from wirespeed.centrifuge.messages import (
     ClientInfo,
     History,
@@ -20,6 +22,7 @@ from wirespeed.centrifuge.messages import (
     Result,
     StreamPosition,
 )
+from wirespeed.centrifuge.protobuf import PROTOBUF
 from wirespeed.hub.members import Members
 from wirespeed.identity import Sender
 from wirespeed.log.base import Encoded, Log, Marks
@@ -27,6 +30,7 @@ from wirespeed.log.latest import LatestLog
 from wirespeed.log.ring import RingLog
 from wirespeed.surfaces.multiplex.past import MOST, answer
 from wirespeed.surfaces.multiplex.refusal import CommandRefused
+from wirespeed.surfaces.multiplex.wires import info_of
 
 ANN, BOB = ClientInfo("ann", "c1", b'{"n":1}'), ClientInfo("bob", "c2")
 ANN_TOO = ClientInfo("ann", "c3")
@@ -47,12 +51,20 @@ class Member:
         self.sender = Sender(client=info.client, user=info.user, info=info.conn_info, channel_info=info.chan_info)
 
 
+class Plain:
+    """A format that leaves results as they are."""
+
+    def body(self, result: Result) -> Result:
+        return result
+
+
 def asked(command: Any, watched: Any, log: Log, *there: ClientInfo) -> Result:
     """Return the answer, if some members are present."""
     members: Any = Members()
     for info in there:
         members.join("/c", Member(info))
-    return answer(command, watched, log, members, "/c")
+    plain: Any = Plain()
+    return cast("Result", answer(command, watched, log, members, "/c", plain))
 
 
 def history(log: Log, watched: Any = None, **fields: Any) -> HistoryResult:
@@ -196,3 +208,35 @@ def test_no_presence(kind: Any) -> None:
     """Without a declaration the question is refused, with and without members."""
     assert refused(kind(1, "c"), topic(int), ring(0)) == 108
     assert refused(kind(1, "c"), topic(int, join_leave=True), ring(0)) == 108
+
+
+@pytest.mark.parametrize("codec", [JSON, PROTOBUF], ids=lambda codec: codec.name)
+def test_presence_is_encoded_once(codec: Codec, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All clients that ask who is present share the encoded answer, until a member joins or leaves."""
+    encoded: list[Result] = []
+    encode = type(codec).body
+
+    def body(self: Codec, result: Result) -> bytes:
+        encoded.append(result)
+        return encode(self, result)
+
+    monkeypatch.setattr(type(codec), "body", body)
+    members: Any = Members()
+    ann, bob = Member(ANN), Member(BOB)
+    watched = topic(int, presence=True)
+
+    def ask() -> bytes:
+        found = answer(Presence(1, "c"), watched, ring(0), members, "/c", codec)
+        assert isinstance(found, bytes)
+        return codec.reply_of(7, found)
+
+    members.join("/c", ann)
+    for there in ([ann], [ann, bob], [bob]):
+        expected = codec.reply(7, PresenceResult({each.sender.client: info_of(each.sender) for each in there}))
+        encoded.clear()
+        assert [ask() for _ in range(3)] == [expected] * 3
+        assert len(encoded) == 1
+        if there == [ann]:
+            members.join("/c", bob)
+        else:
+            members.leave("/c", ann)

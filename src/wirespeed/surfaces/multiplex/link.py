@@ -68,7 +68,7 @@ class Delivery(Revocable, Protocol):
     def publish(self, command: m.Publish) -> None:
         """Take a publication of the client, or raise ``CommandRefused``."""
 
-    def answer(self, command: m.History | m.Presence | m.PresenceStats) -> m.Result:
+    def answer(self, command: m.History | m.Presence | m.PresenceStats) -> m.Result | bytes:
         """Return the answer to a question about the channel, or raise ``CommandRefused``."""
 
     def news_first(self) -> None:

@@ -1,16 +1,18 @@
 """The past of a channel: history, presence, and what the reply to a subscribe recovers."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from ...centrifuge import codes
 from ...centrifuge import messages as m
+from ...centrifuge.codec import Codec
 from ...centrifuge.peer import UNRECOVERABLE_FLAG
 from ...definitions import Watched
 from ...hub.attendance import SharedMembers
 from ...hub.live_key import Ticket
 from ...hub.members import Members
 from ...hub.shared import answering
+from ...identity import Sender
 from ...log.base import Entry, Log
 from ...log.table import row_key
 from ..wires import row_of
@@ -31,9 +33,14 @@ MOST_MEMBERS = 1000
 
 
 def answer(
-    command: m.Presence | m.PresenceStats | m.History, watched: Watched[Any, Any], log: Log, members: Members, name: str
-) -> m.Result:
-    """Return the answer to a question.
+    command: m.Presence | m.PresenceStats | m.History,
+    watched: Watched[Any, Any],
+    log: Log,
+    members: Members,
+    name: str,
+    codec: Codec,
+) -> m.Result | bytes:
+    """Return the answer to a question, or its body if it is shared.
 
     Raises:
         CommandRefused: 108, the feed or topic does not offer it; 112, the client has asked for another epoch.
@@ -43,7 +50,7 @@ def answer(
     if not watched.options.presence:
         raise CommandRefused(codes.NOT_AVAILABLE)
     if isinstance(command, m.Presence):
-        return m.PresenceResult({each.client: info_of(each) for each in members.senders(name, MOST_MEMBERS)})
+        return members.answer(name, codec, lambda: codec.body(_presence(members.senders(name, MOST_MEMBERS))))
     return m.PresenceStatsResult(*members.counts(name))
 
 
@@ -61,8 +68,12 @@ async def present(
         async with answering():
             clients, users, some = await attendance.read(name, MOST_MEMBERS if isinstance(command, m.Presence) else 0)
     if isinstance(command, m.Presence):
-        return m.PresenceResult({each.client: info_of(each) for each in some})
+        return _presence(some)
     return m.PresenceStatsResult(clients, users)
+
+
+def _presence(some: Iterable[Sender]) -> m.PresenceResult:
+    return m.PresenceResult({each.client: info_of(each) for each in some})
 
 
 def _history(command: m.History, watched: Watched[Any, Any], log: Log) -> m.HistoryResult:

@@ -179,10 +179,10 @@ class MultiplexSession(Reachable):
             link.peer.reply(command.id, await self._answered(command, delivery))
             link.write()
 
-    async def _answered(self, command: m.Presence | m.PresenceStats | m.History, place: Watching) -> m.Result:
+    async def _answered(self, command: m.Presence | m.PresenceStats | m.History, place: Watching) -> m.Result | bytes:
         attendance = self.link.hub.attendance
         if attendance is None or isinstance(command, m.History):
-            return answer(command, place.watched, place.log, self.link.hub.members, place.name)
+            return answer(command, place.watched, place.log, self.link.hub.members, place.name, self.link.codec)
         return await present(command, place.watched, attendance, place.name)
 
     async def _handle(self, watched: Watched[Any, Any], admission: Admission, command: m.Publish) -> None:

@@ -212,9 +212,9 @@ class Watch(Watching, Listener):
 
     # What the client sends
 
-    def answer(self, command: m.History | m.Presence | m.PresenceStats) -> m.Result:
+    def answer(self, command: m.History | m.Presence | m.PresenceStats) -> m.Result | bytes:
         self.log.expire(self._link.loop.time())
-        return answer(command, self.watched, self.log, self._link.hub.members, self.name)
+        return answer(command, self.watched, self.log, self._link.hub.members, self.name, self._link.codec)
 
     def publish(self, command: m.Publish) -> None:
         handler, link, title = self.watched.handler, self._link, self.watched.title
