@@ -1,6 +1,7 @@
 """Logs whose values grow: readers of every kind have the whole text, whatever they have read before."""
 
 import json
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -106,6 +107,7 @@ class Machine(RuleBasedStateMachine):
         self.tally = Tally()
         self.log = self.kind.log("e", self.tally)
         self.texts: dict[Any, str] = {}
+        self.pieces = Counter[Any]()
         self.readers: list[Reader] = []
 
     def put(self, value: Any) -> None:
@@ -115,6 +117,7 @@ class Machine(RuleBasedStateMachine):
     def publish(self, at: int, size: int) -> None:
         row = self.rows[at % len(self.rows)]
         self.texts[row] = f"«{self.log.head}»" + "x" * size
+        self.pieces[row] = 0
         self.put(self.texts[row] if row is None else {"text": self.texts[row], "id": row})
 
     @rule(at=st.integers(0, ROWS - 1), text=st.sampled_from(["", "a", '"é\n', "😀", "y" * 30_000]))
@@ -124,6 +127,7 @@ class Machine(RuleBasedStateMachine):
             with pytest.raises(NoSuchRow):
                 self.put(Append(text, row))
             return
+        self.pieces[row] += text != "" and self.log.head > 0
         self.texts[row] = self.texts.get(row, "") + text
         self.put(Append(text, row))
 
@@ -136,6 +140,7 @@ class Machine(RuleBasedStateMachine):
     @rule(at=st.integers(0, ROWS - 1))
     def remove(self, at: int) -> None:
         self.texts.pop(self.rows[at], None)
+        self.pieces[self.rows[at]] = 0
         self.put(Removed(self.rows[at]))
 
     @rule(grows=st.booleans())
@@ -168,7 +173,8 @@ class Machine(RuleBasedStateMachine):
 
     @invariant()
     def sizes_are_counted(self) -> None:
-        assert self.log.size == self.tally.size == sum(len(each.payload) for each in self.log.entries())
+        payloads = sum(len(each.payload) for each in self.log.entries())
+        assert self.log.size == self.tally.size == payloads + 16 * sum(self.pieces.values())
 
     def teardown(self) -> None:
         for reader in [*self.readers, Reader(GROWS, self.log.beginning()), Reader(WHOLE, self.log.beginning())]:
@@ -216,6 +222,21 @@ def test_texts_are_bounded(kind: LogKind) -> None:
     with pytest.raises(LogFull):
         log.append(piece, 3, 0.0)
     assert (log.head, log.entries()[0].payload.count(b"y")) == (2, 40)
+
+
+@pytest.mark.parametrize("kind", [TEXT, TABLE])
+def test_small_pieces_are_bounded(kind: LogKind) -> None:
+    """The ends of pieces that a text remembers count in its bound; an empty piece adds nothing."""
+    kind = kind._replace(retention=kind.retention._replace(size=100_000))
+    log = filled(kind, "" if kind.values.row_of is None else {"id": 1, "text": ""})
+    size, piece, empty = log.size, kind.values.taken(Append("x", 1)), kind.values.taken(Append("", 1))
+    for _ in range(1000):
+        log.append(empty, log.head + 1, 0.0)
+    assert log.size == size
+    with pytest.raises(LogFull):  # noqa: PT012 - it is one of these
+        for _ in range(100_000):
+            log.append(piece, log.head + 1, 0.0)
+    assert log.entries()[0].payload.count(b"x") < 6_000
 
 
 def test_readers_far_behind_get_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:

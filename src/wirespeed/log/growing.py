@@ -21,6 +21,8 @@ from .table import Change, Place, TableLog, row_key, row_name
 
 _MARKS = 32 * 1024
 """Pieces of one text whose ends are known. A watcher that is further behind gets the whole text."""
+_MARK = 16
+"""Bytes that each of them takes."""
 
 
 class Text:
@@ -42,8 +44,8 @@ class Text:
 
     @property
     def size(self) -> int:
-        """Bytes of the payload."""
-        return len(self._bytes) + len(self._end)
+        """Bytes of the payload, and of the ends of its pieces that are known."""
+        return len(self._bytes) + len(self._end) + _MARK * (len(self._numbers) - 1)
 
     @property
     def first(self) -> int:
@@ -52,6 +54,8 @@ class Text:
 
     def add(self, number: int, piece: bytes) -> None:
         """Append a piece, which is the entry with a number."""
+        if not piece:  # it ends where the one before ends
+            return
         self._bytes += piece
         self._numbers.append(number)
         self._ends.append(len(self._bytes))
@@ -109,7 +113,7 @@ class TextLog(LatestLog):
         self.head = offset
         self._text.add(offset, piece)
         self._cache.clear()
-        self._grow(len(piece))
+        self._grow(self._text.size - self.size)
 
     def read(self, cursor: int, wire: Wire) -> Chunk:
         """See :meth:`Log.read`; the whole text as one entry, or all that was appended since."""
@@ -177,8 +181,9 @@ class GrowingTable(TableLog):
             raise NoSuchRow(value.row)
         if self.size >= self._size:
             raise LogFull(self._most, self._size)
+        before = text.size
         text.add(offset, value.payload)
-        self._grow(len(value.payload))
+        self._grow(text.size - before)
         change = Change(old.name, old.row, None, None, offset, False, True, old.marks, old.key, text=text)
         old.text = None
         self.head = offset
