@@ -14,7 +14,7 @@ from tests.hub.test_two_processes import processes
 from tests.hub.watching import Client, topic
 from wirespeed.definitions import TopicDefinition
 from wirespeed.errors import BrokerDown
-from wirespeed.hub import Hub
+from wirespeed.hub import Hub, attendance
 from wirespeed.hub.attendance import AGE, FAREWELL, LARGE, ROUND, SharedMembers
 
 pytestmark = pytest.mark.anyio
@@ -202,14 +202,104 @@ async def test_process_that_stops_in_order() -> None:
 
 
 async def test_member_that_joins_and_leaves_in_one_turn() -> None:
-    """Nothing is left of it, and others hear of both."""
-    async with processes(Network()) as hubs:
+    """Nothing is left of it, and other processes do not hear of it."""
+    network = Network()
+    async with processes(network) as hubs:
         (bob,) = await join(hubs[1], "bob")
         (ann,) = await join(hubs[0], "ann")
         await leave(hubs[0], ann)
         await running().pass_time(1)
         assert await present(hubs[1]) == ["bob"]
+        assert bob.told == [("join", "bob")]
+        assert [client for _, client in network.hall.members["/news"]] == ["bob-1"]
+
+
+class Hanging:
+    """Lets a process's store hang, until it is released."""
+
+    def __init__(self, broker: SimulatedBroker) -> None:
+        assert broker.members is not None
+        self._store, self._put = broker.members, broker.members.put
+        self._is_released = asyncio.Event()
+        broker.members.put = self._put_later  # type: ignore[method-assign]
+
+    async def _put_later(self, *args: Any, **kwargs: Any) -> None:
+        await self._is_released.wait()
+        await self._put(*args, **kwargs)
+
+    async def release(self) -> None:
+        """Let the store answer."""
+        self._is_released.set()
+        await running().pass_time(1)
+
+
+async def test_changes_that_wait_are_the_last_ones() -> None:
+    """While the store hangs, other processes hear in the end of those only that were there before, or stay."""
+    network = Network()
+    async with processes(network) as hubs:
+        (bob,) = await join(hubs[1], "bob")
+        ann, cid = await join(hubs[0], "ann", "cid")
+        await running().pass_time(1)
+        before = len(bob.told)
+        hanging = Hanging(network.brokers[0])
+        await join(hubs[0], "first")  # the store hangs with it
+        await running().pass_time(1)
+        clock = (await hubs[0].engine()).clock
+        eve, dan = Member("eve"), Member("dan")
+        for _ in range(10):
+            for member, joins in ((ann, False), (eve, True), (cid, False), (dan, True)):
+                (hubs[0].members.join if joins else hubs[0].members.leave)("/news", member, clock)
+            for member, joins in ((ann, True), (eve, False), (cid, True), (dan, False)):
+                (hubs[0].members.join if joins else hubs[0].members.leave)("/news", member, clock)
+        await leave(hubs[0], cid)
+        hubs[0].members.join("/news", dan, clock)
+        await running().pass_time(1)
+        await hanging.release()
+        assert sorted(bob.told[before:]) == [("join", "dan"), ("join", "first"), ("leave", "cid")]
+        assert await present(hubs[1]) == ["ann", "bob", "dan", "first"]
+
+
+async def test_client_with_two_subscriptions_to_a_key() -> None:
+    """Other processes hear of it once, and it is there until its last subscription ends, although changes wait."""
+    network = Network()
+    async with processes(network) as hubs:
+        (bob,) = await join(hubs[1], "bob")
+        (one,) = await join(hubs[0], "ann")
+        await running().pass_time(1)
+        (other,) = await join(hubs[0], "ann")
+        await leave(hubs[0], one)
+        await running().pass_time(1)
+        assert await present(hubs[1]) == ["ann", "bob"]
+        (one,) = await join(hubs[0], "ann")
+        await leave(hubs[0], one)
+        await leave(hubs[0], other)
+        await running().pass_time(1)
+        assert await present(hubs[1]) == ["bob"]
         assert bob.told == [("join", "bob"), ("join", "ann"), ("leave", "ann")]
+
+
+async def test_changes_that_wait_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While the store hangs, the changes of a key are forgotten beyond a bound; then all processes see who is there."""
+    monkeypatch.setattr(attendance, "MOST_BYTES", 20_000)
+    network = Network()
+    async with processes(network) as hubs:
+        (bob,) = await join(hubs[1], "bob")
+        (ann,) = await join(hubs[0], "ann")
+        await running().pass_time(1)
+        hanging = Hanging(network.brokers[0])
+        await join(hubs[0], "first")  # the store hangs with it
+        await running().pass_time(1)
+        names = [f"{number}" for number in range(50)]
+        members = await join(hubs[0], *names)
+        await leave(hubs[0], members.pop())
+        await leave(hubs[0], ann)
+        await running().pass_time(1)
+        await hanging.release()
+        assert await present(hubs[1]) == sorted(["bob", "first", *names[:-1]])
+        assert bob.told == [("join", "bob"), ("join", "ann"), ("join", "first")]
+        await leave(hubs[0], members.pop())
+        await running().pass_time(1)
+        assert bob.told[3:] == [("leave", "48")]
 
 
 async def test_broker_that_is_away() -> None:

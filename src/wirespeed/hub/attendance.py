@@ -10,11 +10,12 @@ from ..brokers.broker import Broker
 from ..brokers.cluster import Attendance, MemberStore, StoredMember
 from ..errors import BrokerDown
 from ..identity import Sender
-from ..isolation import isolated
+from ..isolation import isolated, log_error
 from .clock import Clock
 from .live_key import LiveKey
 from .members import Members
 from .replica import sender_json, sender_of
+from .turns import in_turns
 
 JOIN, LEAVE = b"join", b"leave"
 """First words of the notices to a key. What follows is the name of the process and the client as JSON."""
@@ -25,8 +26,13 @@ AGE = 1 / 10_000
 number of clients, and anyone may ask as often as they like."""
 LARGE = 1000
 """Number of clients from which on an answer may be older than a change in this process."""
+_PROBLEM = "Members could not be shared with other processes."
+_BESIDE = 512
+"""Bytes that a change takes beside the texts of its client, about."""
 FAREWELL = 1.0
 """Seconds for which a process that stops waits until its last changes are stored."""
+MOST_BYTES = 4 * 1024 * 1024
+"""Bytes of changes that may wait for the broker, of all keys together."""
 ROUND = 60
 """Beats in which the members of all keys are stored again, in case the server has lost some without a trace."""
 
@@ -40,14 +46,31 @@ class Present(NamedTuple):
     """Some of the clients, or all of them."""
 
 
+class _Change(NamedTuple):
+    """A client that has joined or left since its key was stored."""
+
+    sender: Sender
+    was_there: bool
+    """True if it is stored as a member."""
+    is_there: bool
+    is_announced: bool
+    size: int
+    """Bytes that wait with it."""
+
+    def notice(self, process: bytes) -> bytes | None:
+        """Return the message to other processes; None if there is nothing to announce."""
+        if not self.is_announced or self.was_there == self.is_there:
+            return None
+        return b"%b %b %b" % (JOIN if self.is_there else LEAVE, process, sender_json(self.sender))
+
+
 class _Changes:
     """The changes of one key that are not stored yet."""
 
     def __init__(self) -> None:
-        self.clients: dict[str, Sender | None] = {}
-        """Clients that have joined, or left if None."""
-        self.notices: list[bytes] = []
-        """Messages about the changes, for other processes."""
+        self.clients: dict[str, _Change] = {}
+        self.is_whole = False
+        """True if there were too many changes: all members of the key are stored, and nothing is announced."""
 
 
 class SharedMembers:
@@ -55,7 +78,8 @@ class SharedMembers:
 
     Members that have joined or left are stored with the next turn of the loop, together. Other processes hear of them
     after that: a client that has heard of another one finds it among the members. If the broker cannot be reached, the
-    members of their keys are stored as a whole when it is back.
+    members of their keys are stored as a whole when it is back. While it does not answer, a client that leaves what it
+    has joined meanwhile leaves no trace, and beyond :data:`MOST_BYTES` the changes of a key are not announced.
 
     Args:
         members: The members of this process.
@@ -74,6 +98,8 @@ class SharedMembers:
         self._loop = asyncio.get_running_loop()
         self._changed: dict[str, _Changes] = {}
         """Changes that are not stored yet, by key."""
+        self._size = 0
+        """Bytes of these changes, and of those that are being stored."""
         self._answers: dict[str, dict[int, asyncio.Task[Present]]] = {}
         """Recent answers and those to come, by key and number of clients."""
         self._storing = asyncio.Lock()
@@ -128,13 +154,25 @@ class SharedMembers:
         """Note that a client has joined or left a key in this process."""
         if not self._changed:
             self._loop.call_soon(self._start_storing)
-        changes = self._changed.setdefault(name, _Changes())
-        changes.clients[sender.client] = sender if joins else None
+        self._note(name, self._changed.setdefault(name, _Changes()), sender, joins, is_announced)
         if not any(map(_is_large, self._answers.get(name, {}).values())):
             self._answers.pop(name, None)
-        if is_announced:
-            word = JOIN if joins else LEAVE
-            changes.notices.append(b"%b %b %b" % (word, self._process, sender_json(sender)))
+
+    def _note(self, name: str, changes: _Changes, sender: Sender, joins: bool, is_announced: bool) -> None:
+        if changes.is_whole:
+            return
+        before = changes.clients.pop(sender.client, None)
+        was_there = not joins if before is None else before.was_there
+        self._size -= 0 if before is None else before.size
+        if joins or was_there:
+            size = _BESIDE + len(sender.client) + len(sender.user) + len(sender.info) + len(sender.channel_info)
+            changes.clients[sender.client] = _Change(sender, was_there, joins, is_announced, size)
+            self._size += size
+        elif not changes.clients:
+            del self._changed[name]
+        if self._size > MOST_BYTES:
+            self._size -= sum(each.size for each in changes.clients.values())
+            changes.clients, changes.is_whole = {}, True
 
     def _start_storing(self) -> None:
         self._start(self._store_changes())
@@ -146,14 +184,27 @@ class SharedMembers:
                 await asyncio.gather(*(self._put(name, changed[name]) for name in some))
 
     async def _put(self, name: str, changes: _Changes) -> None:
-        joined = [_stored(sender) for sender in changes.clients.values() if sender is not None]
-        left = [client for client, sender in changes.clients.items() if sender is None]
+        if changes.is_whole:
+            await self._put_whole(name)
+            return
+        all_changes = list(changes.clients.values())
+        joined, left = [], []
         try:
+            async for some in in_turns(all_changes, 10):
+                joined += [_stored(each.sender) for each in some if each.is_there]
+                left += [each.sender.client for each in some if not each.is_there]
             await self._store.put(name, joined, left)
         except BrokerDown:
             self._behind.add(name)
-        for notice in changes.notices:
-            self._broker.notify(name, notice)
+        except Exception as error:  # the other keys are stored nevertheless
+            self._behind.add(name)
+            log_error(error, _PROBLEM)
+        finally:
+            self._size -= sum(each.size for each in all_changes)
+        async for some in in_turns(all_changes, 10):
+            for notice in (each.notice(self._process) for each in some):
+                if notice is not None:
+                    self._broker.notify(name, notice)
 
     async def _put_whole(self, name: str) -> None:
         self._behind.discard(name)
@@ -201,7 +252,7 @@ class SharedMembers:
         task.add_done_callback(self._tasks.discard)
 
     async def _guarded(self, work: Any) -> None:
-        with isolated("Members could not be shared with other processes."):
+        with isolated(_PROBLEM):
             await work
 
     # Members of other processes

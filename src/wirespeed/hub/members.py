@@ -137,7 +137,7 @@ def _in_pieces(messages: list[bytes]) -> list[tuple[bytes, int]]:
 
 
 class OnChange(Protocol):
-    """Called for a client that has joined a key, or left it with its last subscription."""
+    """Called for a client that has joined a key with its first subscription, or left it with its last one."""
 
     def __call__(self, name: str, sender: Sender, *, joins: bool, is_announced: bool) -> None:
         """Note the change; it is announced if the members of the key hear of each other."""
@@ -159,7 +159,7 @@ class Members:
         """
         group = self._groups.setdefault(name, _Group())
         group.join(member, clock)
-        if self._on_change is not None:
+        if self._on_change is not None and group.clients[member.sender.client] == 1:
             self._on_change(name, member.sender, joins=True, is_announced=clock is not None)
 
     def leave(self, name: str, member: Member, clock: Clock | None = None) -> None:
