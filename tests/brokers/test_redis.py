@@ -1,6 +1,7 @@
 """The broker for Redis keeps the contract with a real Valkey, also when the server is killed, paused or cut off."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
 
@@ -11,8 +12,10 @@ pytest.importorskip("redis", reason="`make test` installs it")
 from tests.brokers.contract import LAST, LATEST, TABLE, BrokerContract, Process, control_of
 from tests.brokers.valkey import Pipe, Valkey
 from tests.lanes.turns import until
+from tests.waiting import NEVER
 from wirespeed.brokers.redis import broker as redis_broker
 from wirespeed.brokers.redis import node as redis_node
+from wirespeed.brokers.redis.attached import Attached
 from wirespeed.brokers.redis.broker import RedisBroker
 from wirespeed.brokers.redis.spelling import channel_of, keys_of
 from wirespeed.errors import BrokerDown
@@ -248,3 +251,32 @@ def test_other_urls_are_refused(url: str) -> None:
     """A URL of something else is an error that names the schemes."""
     with pytest.raises(ValueError, match="redis://"):
         RedisBroker(url)
+
+
+@pytest.mark.anyio
+async def test_quiet_logs_are_checked_in_turns(valkey: Valkey, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many logs are attached, one turn of the loop checks a bounded number, and the next ones the others."""
+    monkeypatch.setattr(redis_broker, "LOOKS", 2)
+    monkeypatch.setattr(redis_broker, "TICK", NEVER)
+    turn, ticks = 0, Counter[tuple[int, Attached]]()
+
+    async def turning() -> None:
+        nonlocal turn
+        while True:
+            turn += 1
+            await asyncio.sleep(0)
+
+    def tick(self: Attached, now: float) -> None:
+        ticks[turn, self] += 1
+
+    monkeypatch.setattr(Attached, "tick", tick)
+    async with RedisBroker(f"redis://127.0.0.1:{valkey.port}") as broker:
+        process = Process(broker, "one")
+        for number in range(5):
+            await process.attach(f"quiet {number}", LAST)
+        ticks.clear()
+        task = asyncio.create_task(turning())
+        broker._tick()
+        await until(lambda: len({attached for _, attached in ticks}) == 5)
+        assert max(Counter(at for at, _ in ticks).values()) == 2
+        task.cancel()

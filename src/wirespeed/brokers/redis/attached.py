@@ -74,8 +74,9 @@ class Attached(RedisSubscription):
             self.ready.exception()  # it may have been cancelled
 
     def tick(self, now: float) -> None:
-        """Check the log if it was quiet for a while."""
-        self._fill(self._repair.due(now))
+        """Check the log if it was quiet for a while, and is still attached."""
+        if not self._is_over:
+            self._fill(self._repair.due(now))
 
     def subscribed(self, now: float) -> None:
         self._fill(self._repair.subscribed(now))

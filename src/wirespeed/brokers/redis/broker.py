@@ -1,9 +1,10 @@
 """The broker for Redis and Valkey: one server, a primary behind Sentinel, or a Cluster."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
+from itertools import islice
 from types import TracebackType
 from typing import Any, Self
 
@@ -38,6 +39,8 @@ from .spelling import (
 
 TICK = 1.0
 """Seconds between two looks at quiet logs and silent connections."""
+LOOKS = 1000
+"""Quiet logs that are looked at in one turn of the loop."""
 PATIENCE = 10.0
 """Seconds to wait until a replica has begun."""
 FAREWELL = 1.0
@@ -110,8 +113,15 @@ class RedisBroker(Broker):
         self._servers.tick(now)
         for ear in self._ears[-1:]:
             ear.tick(now)
-        for attached in list(self._attached.values()):
+        self._look(iter(list(self._attached.values())), now)
+
+    def _look(self, left: Iterator[Attached], now: float) -> None:
+        """Look at some attached logs, and at the others in the next turns."""
+        attached = None
+        for attached in islice(left, LOOKS):
             attached.tick(now)
+        if attached is not None:
+            self._loop.call_soon(self._look, left, now)
 
     # Publishing
 
