@@ -241,7 +241,7 @@ def test_more_than_may_wait(server: Server) -> None:
     """A thread that publishes while the loop is blocked is refused at the bound; earlier values arrive."""
     get(server, "/loop")
     with Client(server, "/numbers") as client:
-        assert b"5130000 bytes of publications are waiting already" in get(server, "/flood")
+        assert b"5130000 bytes are waiting already" in get(server, "/flood")
         assert set(client.take(10_000)) == {"0"}
 
 
