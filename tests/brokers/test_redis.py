@@ -11,7 +11,7 @@ pytest.importorskip("redis", reason="`make test` installs it")
 
 from tests.brokers.contract import LAST, LATEST, TABLE, BrokerContract, Process, control_of
 from tests.brokers.valkey import Pipe, Valkey
-from tests.lanes.turns import until
+from tests.lanes.turns import counting_turns, until
 from tests.waiting import NEVER
 from wirespeed.brokers.redis import broker as redis_broker
 from wirespeed.brokers.redis import node as redis_node
@@ -258,25 +258,17 @@ async def test_quiet_logs_are_checked_in_turns(valkey: Valkey, monkeypatch: pyte
     """However many logs are attached, one turn of the loop checks a bounded number, and the next ones the others."""
     monkeypatch.setattr(redis_broker, "LOOKS", 2)
     monkeypatch.setattr(redis_broker, "TICK", NEVER)
-    turn, ticks = 0, Counter[tuple[int, Attached]]()
+    ticks = Counter[tuple[int, Attached]]()
+    async with RedisBroker(f"redis://127.0.0.1:{valkey.port}") as broker, counting_turns() as had:
 
-    async def turning() -> None:
-        nonlocal turn
-        while True:
-            turn += 1
-            await asyncio.sleep(0)
+        def tick(self: Attached, now: float) -> None:
+            ticks[had(), self] += 1
 
-    def tick(self: Attached, now: float) -> None:
-        ticks[turn, self] += 1
-
-    monkeypatch.setattr(Attached, "tick", tick)
-    async with RedisBroker(f"redis://127.0.0.1:{valkey.port}") as broker:
+        monkeypatch.setattr(Attached, "tick", tick)
         process = Process(broker, "one")
         for number in range(5):
             await process.attach(f"quiet {number}", LAST)
         ticks.clear()
-        task = asyncio.create_task(turning())
         broker._tick()
         await until(lambda: len({attached for _, attached in ticks}) == 5)
         assert max(Counter(at for at, _ in ticks).values()) == 2
-        task.cancel()

@@ -1,6 +1,5 @@
 """The work that pages of the demo cause in the server: bounded, and never in the way of the rest."""
 
-import asyncio
 import re
 from typing import get_args
 
@@ -9,6 +8,7 @@ from fastapi import FastAPI
 from httpx2 import ASGITransport, AsyncClient
 
 from demo import feeds
+from tests.lanes.turns import counting_turns
 from tests.servers import ROOT
 from wirespeed import Live
 from wirespeed.testing import connect, lifespan
@@ -27,23 +27,14 @@ def app() -> FastAPI:
 
 async def test_server_stays_responsive(app: FastAPI) -> None:
     """Watchers that can never keep up take few values in each turn of the event loop, whatever the machine."""
-    turns = 0
-
-    async def turn() -> None:
-        nonlocal turns
-        while True:
-            await asyncio.sleep(0)
-            turns += 1
-
-    async with lifespan(app), connect(app, "/crowd") as crowd:
-        turning = asyncio.create_task(turn())
+    async with lifespan(app), connect(app, "/crowd") as crowd, counting_turns() as had:
         await crowd.send_json({"symbol": "BTC", "rate": 50_000, "count": 30})
         await crowd.receive_json()
-        before = turns
+        before = had()
         received = await crowd.receive_json()
-        turning.cancel()
+        passed = had() - before
     assert received > 0
-    assert received < 10 * feeds.AT_ONCE * (turns - before)
+    assert received < 10 * feeds.AT_ONCE * passed
 
 
 async def test_all_pages_together_have_a_bound(app: FastAPI) -> None:

@@ -6,7 +6,7 @@ import json
 import pytest
 
 from tests.definitions.reachable import Connection
-from tests.lanes.turns import until
+from tests.lanes.turns import counting_turns, until
 from wirespeed.hub import groups, slices, turns
 from wirespeed.hub.clients import Clients
 from wirespeed.hub.groups import Groups, Selection
@@ -108,18 +108,9 @@ async def test_list_is_cut_where_it_has_to_be(monkeypatch: pytest.MonkeyPatch) -
 async def test_list_is_made_in_turns() -> None:
     """Other work of the loop runs while the clients are listed, for this process and for others."""
     crowd = Crowd(30)
-    turn = 0
-
-    async def others() -> None:
-        nonlocal turn
-        while True:
-            turn += 1
-            await asyncio.sleep(0)
-
-    task = asyncio.create_task(others())
-    assert len(await crowd.groups.group(ALL).list()) == 30
-    seen = turn
-    assert seen >= 3
-    await crowd.answer(30)
-    assert turn >= seen + 3
-    task.cancel()
+    async with counting_turns() as had:
+        assert len(await crowd.groups.group(ALL).list()) == 30
+        seen = had()
+        assert seen >= 3
+        await crowd.answer(30)
+        assert had() >= seen + 3

@@ -1,6 +1,5 @@
 """Keys of all processes."""
 
-import asyncio
 import json
 from collections.abc import AsyncIterator
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 import pytest
 
 from tests.hub.watching import feed
+from tests.lanes.turns import counting_turns
 from wirespeed.hub import keys, turns
 from wirespeed.hub.keys import Keys
 from wirespeed.hub.processes import Processes, Replies
@@ -58,18 +58,9 @@ async def test_answer_has_what_fits(listed: Keys, others: Others, monkeypatch: p
 async def test_others_have_their_turns(listed: Keys, others: Others, monkeypatch: pytest.MonkeyPatch) -> None:
     """Other work of the loop runs while many keys are listed, for this process and for others."""
     monkeypatch.setattr(turns, "SLICE", 0.0)
-    turn = 0
-
-    async def working() -> None:
-        nonlocal turn
-        while True:
-            turn += 1
-            await asyncio.sleep(0)
-
-    task = asyncio.create_task(working())
-    others.answer = await others.slow["keys"](b"/numbers")
-    seen = turn
-    assert seen >= COUNT // 100
-    assert len(await listed.everywhere(NUMBERS, 1)) == COUNT
-    assert turn >= seen + 2 * COUNT // 100
-    task.cancel()
+    async with counting_turns() as had:
+        others.answer = await others.slow["keys"](b"/numbers")
+        seen = had()
+        assert seen >= COUNT // 100
+        assert len(await listed.everywhere(NUMBERS, 1)) == COUNT
+        assert had() >= seen + 2 * COUNT // 100

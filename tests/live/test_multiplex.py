@@ -12,7 +12,7 @@ from fastapi.testclient import TestClient
 from starlette.requests import HTTPConnection
 
 from tests.centrifuge.sides import JSON_SIDE, PROTOBUF_SIDE, SIDES, Fields, Frame, Side
-from tests.lanes.turns import turns, until
+from tests.lanes.turns import counting_turns, turns, until
 from tests.live.multiplexing import Speaker, speaking
 from wirespeed import Live, Message, Settings, Topic
 from wirespeed.testing import connect, lifespan
@@ -139,26 +139,16 @@ async def test_clients_have_ids(app: FastAPI, live: Live) -> None:
 async def test_many_commands_at_once(app: FastAPI, live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
     """Commands are processed in slices, other tasks run in between, and all are answered in order."""
     monkeypatch.setattr("wirespeed.surfaces.multiplex.inbound.SLICE", 0.0)
-    turns = 0
-
-    async def others() -> None:
-        nonlocal turns
-        while True:
-            turns += 1
-            await asyncio.sleep(0)
-
     async with lifespan(app), speaking(app, JSON_SIDE) as speaker:
         ids = range(1000, 1100)
         frames = [ids[:50], ids[50:]]
-        before = turns
-        task = asyncio.create_task(others())
-        for frame in frames:
-            lines = [json.dumps({"id": id_, "unsubscribe": {"channel": "a"}}) for id_ in frame]
-            await speaker.send("\n".join(lines))
-        for id_ in ids:
-            assert "unsubscribe" in await speaker.reply(id_)
-        assert turns - before >= 100
-        task.cancel()
+        async with counting_turns() as had:
+            for frame in frames:
+                lines = [json.dumps({"id": id_, "unsubscribe": {"channel": "a"}}) for id_ in frame]
+                await speaker.send("\n".join(lines))
+            for id_ in ids:
+                assert "unsubscribe" in await speaker.reply(id_)
+            assert had() >= 100
 
 
 # Violations of the protocol
