@@ -144,8 +144,9 @@ def _of_function(
     for name, parameter in of_url.items():
         if parameter.default is Parameter.empty and name not in arguments:
             raise InvalidArgument(title, f"missing a required argument: {name!r}")
-    valid = {name: _validated(title, name, of_url[name].annotation, value) for name, value in arguments.items()}
-    plain = {name: written(TypeAdapter(of_url[name].annotation), value) for name, value in valid.items()}
+    adapters = {name: TypeAdapter[Any](of_url[name].annotation) for name in arguments}
+    valid = {name: _validated(title, name, adapters[name], value) for name, value in arguments.items()}
+    plain = {name: written(adapters[name], value) for name, value in valid.items()}
     address = _address(path, definition, valid, plain)
     return Bound(address, definition.value_type, definition, message, messages)
 
@@ -175,12 +176,13 @@ async def _all_valid(title: str, definition: Definition, messages: AsyncIterable
 
 
 def _plain(title: str, name: str, type_: Any, value: Any) -> Any:
-    return written(TypeAdapter(type_), _validated(title, name, type_, value))
+    adapter = TypeAdapter[Any](type_)
+    return written(adapter, _validated(title, name, adapter, value))
 
 
-def _validated(title: str, name: str, type_: Any, value: Any) -> Any:
+def _validated(title: str, name: str, adapter: TypeAdapter[Any], value: Any) -> Any:
     try:
-        return TypeAdapter(type_).validate_python(value)
+        return adapter.validate_python(value)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         place = ".".join(map(str, (name, *first["loc"])))
