@@ -47,9 +47,8 @@ class Rechecks:
             await asyncio.wait([self._start(self._isolated(self._due.popleft()))], timeout=PATIENCE)
 
     def _worked(self, _: object) -> None:
-        self._working -= (
-            1  # not in the task itself: a task that is cancelled before its first turn runs none of its code
-        )
+        # Not in the task itself: one that is cancelled before its first turn runs none of its code.
+        self._working -= 1
 
     async def _isolated(self, check: Check) -> None:
         with isolated("The guards of a client could not be checked again."):
