@@ -408,6 +408,24 @@ async def test_catching_up_at_the_end() -> None:
     assert (client.values, client.told) == (["a"], ["complete"])
 
 
+class Failing(Client):
+    """A watcher that cannot take note of its end."""
+
+    def completed(self) -> None:
+        """Fail."""
+        raise RuntimeError("no")
+
+
+async def test_end_that_fails() -> None:
+    """A watcher that fails at its end is counted once, and notified that it is not served."""
+    crowd = Crowd(ring())
+    failing, other = crowd.join(Failing()), crowd.join()
+    crowd.audience.complete()
+    crowd.clock.flush()
+    assert (failing.told, other.told) == (["not served"], ["complete"])
+    assert crowd.figures.watchers == 0
+
+
 async def test_catching_up_with_what_is_lost() -> None:
     """Entries that fell off the log are reported here as well."""
     crowd, strict = Crowd(ring(3), skips=True), Crowd(ring(3))

@@ -148,8 +148,9 @@ class Audience:
 
     def remove(self, watcher: Watcher) -> None:
         watcher.audience = None
-        del self.watchers[watcher]
-        self._figures.watchers -= 1
+        if watcher in self.watchers:  # its listener may raise after it was removed
+            del self.watchers[watcher]
+            self._figures.watchers -= 1
         self._arriving.pop(watcher, None)
         watcher.lane.watched_by(None)
 
