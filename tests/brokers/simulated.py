@@ -322,7 +322,7 @@ class SimulatedBroker(Broker):
         def operation() -> Range | None:
             if name not in self._network.server.logs:
                 return None
-            return self._network.server.read(name, retention, Read(since, b"", 0), limit)
+            return self._network.server.read(name, retention, Read(since, b""), limit)
 
         return await self.request(operation)
 

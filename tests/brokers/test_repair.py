@@ -10,7 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from tests.brokers.recorder import Recorder
 from tests.brokers.server import Server
 from wirespeed.brokers.broker import Post, Range
-from wirespeed.brokers.repair import CHECK, RETRY, Message, Read, Repair, State
+from wirespeed.brokers.repair import CHECK, MOST_HELD, RETRY, Holding, Message, Read, Repair, State
 from wirespeed.log.position import Position
 from wirespeed.log.record import Record, Retention
 
@@ -26,13 +26,14 @@ class RepairMachine(RuleBasedStateMachine):
 
     retention = LAST
     is_sparse = False
+    most = MOST_HELD
 
     def __init__(self) -> None:
         super().__init__()
         self.server = Server(Random(0), is_sparse=self.is_sparse)
         self.server.open("name", self.retention)
         self.recorder = Recorder(self.server.truth, self.retention)
-        self.repair = Repair(self.recorder, self.retention)
+        self.repair = Repair(self.recorder, self.retention, holding=Holding(self.most))
         self.now = 0.0
         self.batches = 0
         self.packets: list[Message] = []
@@ -235,7 +236,22 @@ class LatestMachine(RepairMachine):
     retention = LATEST
 
 
-@pytest.mark.parametrize("machine", [RepairMachine, SparseMachine, TableMachine, LatestMachine])
+class CrowdedMachine(RepairMachine):
+    """The last records, and so little room that only one message can be held."""
+
+    most = 1000
+
+
+class CrowdedLatestMachine(LatestMachine):
+    """The newest record, and no room at all for messages."""
+
+    most = 0
+
+
+@pytest.mark.parametrize(
+    "machine",
+    [RepairMachine, SparseMachine, TableMachine, LatestMachine, CrowdedMachine, CrowdedLatestMachine],
+)
 def test_replica_equals_the_log_after_any_faults(machine: type[RepairMachine]) -> None:
     """Records are appended in order, each at most once, none missing without a begin; the replica converges."""
     run_state_machine_as_test(machine, settings=settings(max_examples=60, stateful_step_count=40))
@@ -244,10 +260,10 @@ def test_replica_equals_the_log_after_any_faults(machine: type[RepairMachine]) -
 class Bench:
     """A repair that has begun at offset 2 of epoch "e", and the calls that its replica gets."""
 
-    def __init__(self, retention: Retention = LAST) -> None:
+    def __init__(self, retention: Retention = LAST, holding: Holding | None = None) -> None:
         self.truth = {epoch: [(offset, record(offset)) for offset in range(1, 30)] for epoch in ("e", "f")}
         self.recorder = Recorder(self.truth, retention)
-        self.repair = Repair(self.recorder, retention)
+        self.repair = Repair(self.recorder, retention, holding=holding)
         self.answer(self.repair.subscribed(0.0), 2)
 
     def message(self, first: int, last: int | None = None, epoch: str = "e") -> Message:
@@ -283,7 +299,7 @@ def test_gap_is_filled_by_one_read() -> None:
     """A gap is read once; messages that arrive meanwhile are held, and appended after the range."""
     bench = Bench()
     read = bench.repair.message(bench.message(5), 0.0)
-    assert read == Read(Position("e", 2), b"2", 5)
+    assert read == Read(Position("e", 2), b"2")
     assert bench.repair.message(bench.message(6), 0.0) is None
     assert bench.offsets() == [1, 2]
     assert bench.answer(read, 5) is None
@@ -297,7 +313,7 @@ def test_gap_after_the_range_is_read_again() -> None:
     read = bench.repair.message(bench.message(5), 0.0)
     bench.repair.message(bench.message(8), 0.0)
     again = bench.answer(read, 6)
-    assert again == Read(Position("e", 6), b"6", 8)
+    assert again == Read(Position("e", 6), b"6")
     bench.answer(again, 8)
     assert bench.offsets() == list(range(1, 9))
 
@@ -317,7 +333,7 @@ def test_repeated_offset_is_an_alarm() -> None:
     bench = Bench()
     bench.repair.message(bench.message(3), 0.0)
     read = bench.repair.message(bench.message(3), 0.0)
-    assert (read, bench.repair.alarms) == (Read(Position("e", 3), b"3", 0), 1)
+    assert (read, bench.repair.alarms) == (Read(Position("e", 3), b"3"), 1)
     bench.answer(read, 3)
     assert (bench.offsets(), bench.repair.state) == ([1, 2, 3], State.LIVE)
 
@@ -328,7 +344,7 @@ def test_alarm_during_a_read_is_read_again() -> None:
     bench.repair.message(bench.message(3), 0.0)
     read = bench.repair.message(bench.message(5), 0.0)
     bench.repair.message(bench.message(3), 0.0)
-    assert bench.answer(read, 5) == Read(Position("e", 5), b"5", 0)
+    assert bench.answer(read, 5) == Read(Position("e", 5), b"5")
 
 
 def test_answer_from_before_a_subscription_is_ignored() -> None:
@@ -366,7 +382,7 @@ def test_check_that_was_overtaken_does_not_step_back() -> None:
     assert check is not None
     bench.repair.message(bench.message(3, 6), 2 * CHECK)
     range_ = Range(Position("e", 5), False, bench.truth["e"][3:5])
-    assert bench.repair.ranged(check, range_, 2 * CHECK) == Read(Position("e", 6), b"6", 0)
+    assert bench.repair.ranged(check, range_, 2 * CHECK) == Read(Position("e", 6), b"6")
     assert (bench.offsets(), bench.recorder.begins) == ([1, 2, 3, 4, 5, 6], 1)
 
 
@@ -391,7 +407,7 @@ def test_only_quiet_logs_are_checked(jitter: float, seconds: float) -> None:
     repair.ranged(repair.subscribed(0.0), Range(Position("e", 2), False, bench.truth["e"][:2]), 0.0)
     repair.message(bench.message(3), 10.0)
     assert repair.due(9.9 + seconds) is None
-    assert repair.due(10.1 + seconds) == Read(Position("e", 3), b"3", 0)
+    assert repair.due(10.1 + seconds) == Read(Position("e", 3), b"3")
     assert repair.due(100 + seconds) is None
 
 
@@ -404,7 +420,7 @@ def test_failed_read_is_tried_again() -> None:
     bench.repair.message(bench.message(6), 1.2)
     assert bench.repair.due(1.0 + RETRY / 2) is None
     again = bench.repair.due(1.0 + RETRY)
-    assert again == Read(Position("e", 2), b"2", 6)
+    assert again == Read(Position("e", 2), b"2")
     bench.answer(again, 6)
     assert bench.offsets() == [1, 2, 3, 4, 5, 6]
 
@@ -420,6 +436,34 @@ def test_what_is_held_is_bounded() -> None:
     assert again is not None
     bench.answer(again, 11)
     assert bench.offsets() == [*range(1, 12)]
+
+
+def test_what_all_hold_is_bounded() -> None:
+    """Replicas hold no more together than their broker's bound, and each converges all the same."""
+    holding = Holding(5000)
+    benches = [Bench(LAST, holding) for _ in range(10)]
+    reads = [bench.repair.message(bench.message(5), 0.0) for bench in benches]
+    for number in range(6, 12):
+        for bench in benches:
+            bench.repair.message(bench.message(number), 0.0)
+            assert holding.used <= 5000
+    for bench, read in zip(benches, reads, strict=True):
+        again = bench.answer(read, 5)
+        if again is not None:
+            assert bench.answer(again, 11) is None
+        assert (bench.offsets(), bench.repair.state) == ([*range(1, 12)], State.LIVE)
+    assert holding.used == 0
+
+
+def test_closed_replica_holds_nothing() -> None:
+    """A replica that is closed gives its part of the bound back, and takes no further message."""
+    holding = Holding()
+    bench = Bench(LAST, holding)
+    bench.repair.message(bench.message(5), 0.0)
+    used = holding.used
+    bench.repair.close()
+    bench.repair.message(bench.message(6), 0.0)
+    assert (used > 0, holding.used, bench.offsets()) == (True, 0, [1, 2])
 
 
 def test_stale_ends_without_news() -> None:
@@ -461,7 +505,7 @@ def test_newest_value_needs_no_chain() -> None:
     bench = Bench(LATEST)
     assert bench.repair.message(bench.message(7, 8), 0.0) is None
     assert bench.offsets() == [1, 2, 8]
-    assert bench.repair.message(Message("e", 9, ()), 0.0) == Read(Position("e", 8), b"8", 9)
+    assert bench.repair.message(Message("e", 9, ()), 0.0) == Read(Position("e", 8), b"8")
 
 
 def test_replica_that_has_entries_only_gets_newer_ones() -> None:

@@ -30,8 +30,11 @@ _LOST = (1 << 53) - 1
 _EPOCHS = 16
 """Epochs that are remembered after their end."""
 
-_BESIDE = 512
-"""Bytes that a message is counted for beside its payloads while it is held."""
+_BESIDE = 256
+"""Bytes that a message, and each of its records, is counted for beside its contents while it is held."""
+
+MOST_HELD = 32 * 1024 * 1024
+"""Bytes of messages that all replicas of a broker hold together."""
 
 
 class Message(NamedTuple):
@@ -60,8 +63,26 @@ class Read(NamedTuple):
     """Position of the replica; None if it has none."""
     tag: bytes
     """Tag of the entry at ``since``. If the broker has stored another one there, the range does not follow."""
-    upto: int
-    """Offset that a message has revealed. A broker whose answers may be out of date asks again until it is there."""
+
+
+class Holding:
+    """The bound of what the replicas of one broker hold together.
+
+    Args:
+        most: Bytes that they may hold.
+
+    Attributes:
+        used: Bytes that they hold.
+    """
+
+    def __init__(self, most: int = MOST_HELD) -> None:
+        self.used = 0
+        self._most = most
+
+    @property
+    def is_exceeded(self) -> bool:
+        """True if the replicas hold more than they may."""
+        return self.used > self._most
 
 
 class State(Enum):
@@ -84,6 +105,7 @@ class Repair:
     Args:
         since: Position of the copy, if it has one from earlier.
         jitter: Number from 0 to 1 that distributes the checks of many quiet logs over time.
+        holding: The bound that all replicas of a broker share; one of its own if it is None.
 
     Attributes:
         state: The state of the replica.
@@ -95,7 +117,12 @@ class Repair:
     """
 
     def __init__(
-        self, replica: Replica, retention: Retention, since: Position | None = None, jitter: float = 0.5
+        self,
+        replica: Replica,
+        retention: Retention,
+        since: Position | None = None,
+        jitter: float = 0.5,
+        holding: Holding | None = None,
     ) -> None:
         self.state = State.DOWN
         self.head = since
@@ -105,6 +132,7 @@ class Repair:
         self._replica = replica
         self._retention = retention
         self._check = CHECK * (0.8 + 0.4 * jitter)
+        self._holding = holding or Holding()
         self._quiet_since = 0.0
         self._reading: Read | None = None
         self._left: deque[str] = deque(maxlen=_EPOCHS)
@@ -113,7 +141,7 @@ class Repair:
         self._newest = -1
         """The newest offset that a message of this subscription had."""
         self._is_doubtful = False
-        """True if a message has raised an alarm since the read in progress began."""
+        """True if a message has raised an alarm, or was dropped, since the read in progress began."""
         self._held: list[Message] = []
         self._known = 0
         """Number of messages that were held when the read in progress began: its range includes all they announce."""
@@ -136,6 +164,12 @@ class Repair:
         if self._has_begun and not self._is_stale:  # before it has begun, the caller of attach() still waits
             self._is_stale = True
             self._replica.stale(now)
+
+    def close(self) -> None:
+        """Stop calling the replica, and drop what is held."""
+        self._forget()
+        self.state = State.DOWN
+        self._reading = None
 
     def message(self, message: Message, now: float) -> Read | None:
         """Take a message of the subscription."""
@@ -261,10 +295,9 @@ class Repair:
         return self._read()
 
     def _read(self, since: Position | None = None) -> Read:
-        upto = max((each.last for each in self._held), default=0)
         self._known = len(self._held)
         self._is_doubtful = False
-        self._reading = Read(self.head, self.tag, upto) if since is None else Read(since, b"", upto)
+        self._reading = Read(self.head, self.tag) if since is None else Read(since, b"")
         return self._reading
 
     def _fits(self, range_: Range) -> bool:
@@ -290,11 +323,14 @@ class Repair:
 
     def _hold(self, message: Message) -> None:
         self._held.append(message)
-        self.size += _size(message)
+        self._count(_size(message))
         # What is dropped here is found missing by the messages after it, and read.
         while len(self._held) > 1 and self.size > self._retention.size:
-            self.size -= _size(self._held.pop(0))
+            self._count(-_size(self._held.pop(0)))
             self._known = max(self._known - 1, 0)
+        if self._holding.is_exceeded:
+            self._forget_held()
+            self._is_doubtful = True  # no message is left that would find them missing
 
     def _release(self, now: float) -> Read | None:
         """Apply the messages that were held; read again if the chain is broken between them."""
@@ -312,7 +348,12 @@ class Repair:
         self._newest = -1
 
     def _forget_held(self) -> None:
-        self._held, self.size, self._known = [], 0, 0
+        self._count(-self.size)
+        self._held, self._known = [], 0
+
+    def _count(self, size: int) -> None:
+        self.size += size
+        self._holding.used += size
 
 
 def _newest(entries: Sequence[tuple[int, Record]]) -> Sequence[tuple[int, Record]]:
@@ -326,4 +367,9 @@ def _last(message: Message) -> int:
 
 
 def _size(message: Message) -> int:
-    return _BESIDE + sum(len(record.payload or b"") for _, record in message.entries)
+    return _BESIDE + sum(_BESIDE + _contents(record) for _, record in message.entries)
+
+
+def _contents(record: Record) -> int:
+    tags = sum(len(key) + len(value) for key, value in record.tags.items())
+    return len(record.payload or b"") + len(record.row or b"") + len(record.sender) + tags

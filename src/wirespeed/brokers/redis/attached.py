@@ -8,7 +8,7 @@ from ...errors import BrokerDown
 from ...isolation import isolated
 from ...log.position import Position
 from ...log.record import Replica, Retention
-from ..repair import Read, Repair, State
+from ..repair import Holding, Read, Repair, State
 from .link import ReplyError
 from .scripts import RedisScript
 from .servers import RedisSubscription, SentScript, Servers
@@ -28,6 +28,7 @@ class Attached(RedisSubscription):
         retention: The entries that the log retains.
         replica: The copy to keep up to date.
         since: Position of the copy, if it has one from earlier.
+        holding: The bound of what all logs of the broker hold while they read.
 
     Attributes:
         ready: Done when the replica has begun; fails if it cannot.
@@ -42,13 +43,20 @@ class Attached(RedisSubscription):
         retention: Retention,
         replica: Replica,
         since: Position | None,
+        holding: Holding,
     ) -> None:
         super().__init__(channel, slot)
         self._servers = servers
         self._common = common
         self._retention = retention
         self._replica = replica
-        self._repair = Repair(replica, retention, since, random.random())  # noqa: S311 - it distributes load
+        self._repair = Repair(
+            replica,
+            retention,
+            since,
+            random.random(),  # noqa: S311 - it distributes load
+            holding,
+        )
         self._is_over = False
         self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
@@ -65,6 +73,7 @@ class Attached(RedisSubscription):
     def leave(self) -> None:
         """Stop calling the replica."""
         self._is_over = True
+        self._repair.close()
         self.fail("the log was detached")
 
     def fail(self, problem: str) -> None:

@@ -14,6 +14,7 @@ from ...errors import BrokerDown, BrokerFull, BrokerRefused, Fenced
 from ...log.position import Position
 from ...log.record import Record, Replica, Retention
 from ..broker import Broker, Health, Post, Range, Stored
+from ..repair import Holding
 from .address import Address
 from .attached import READ, Attached
 from .control import Ear, RedisControl
@@ -76,6 +77,7 @@ class RedisBroker(Broker):
         self.members = RedisMembers(namespace, self.control, self._run)
         self._ears: list[Ear] = []
         self._attached: dict[str, Attached] = {}
+        self._holding = Holding()
         self._seen: dict[str, tuple[Position, bytes]] = {}
         """Newest position that this process has published at, by log, and its tag; the one noted last is the last."""
         self._timer: asyncio.TimerHandle | None = None
@@ -212,7 +214,8 @@ class RedisBroker(Broker):
         if not self._servers.serves(slot):
             raise BrokerDown
         common = partial(common_of, self._namespace, name, retention)
-        attached = Attached(self._channel(name).encode(), slot, self._servers, common, retention, replica, since)
+        channel = self._channel(name).encode()
+        attached = Attached(channel, slot, self._servers, common, retention, replica, since, self._holding)
         self._attached[name] = attached
         detach = partial(self._detach, name, attached)
         self._servers.subscribe(attached)
