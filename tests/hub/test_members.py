@@ -11,7 +11,7 @@ from tests.lanes.recording import RecordingLane
 from tests.lanes.turns import turns
 from wirespeed.frames import TEXT, frame
 from wirespeed.hub.clock import Clock
-from wirespeed.hub.members import BATCH, Members
+from wirespeed.hub.members import BATCH, MOST_ANSWERS, Members
 from wirespeed.identity import Sender
 from wirespeed.lanes.outlet import LIMIT, Framing, Outlet
 
@@ -243,3 +243,26 @@ async def test_a_member_that_cannot_be_notified(clock: Clock, caplog: pytest.Log
 
 def _fail() -> bool:
     raise RuntimeError("bug")
+
+
+async def test_answers_are_bounded() -> None:
+    """The answers to who is present that are kept take a bounded size together; the oldest ones go first."""
+    members = Members()
+    names = [f"key {number}" for number in range(12)]
+    encoded = []
+
+    def ask(name: str) -> None:
+        def encode() -> bytes:
+            encoded.append(name)
+            return bytes(MOST_ANSWERS // 8)
+
+        assert len(members.answer(name, "style", encode)) == MOST_ANSWERS // 8
+
+    for name in names:
+        members.join(name, Member("ada"))
+        ask(name)
+        ask(name)
+    assert encoded == names
+    for name in reversed(names):
+        ask(name)
+    assert encoded == [*names, *reversed(names[:4])]

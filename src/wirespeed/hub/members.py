@@ -10,6 +10,9 @@ from ..isolation import for_each
 from ..lanes.outlet import LIMIT, Outlet
 from .clock import Clock
 
+MOST_ANSWERS = 8 * 1024 * 1024
+"""Bytes of answers to who is present that are kept; beyond it, the oldest ones go."""
+
 BATCH = 32
 """Members that are notified at once, before it is another turn of the clock."""
 
@@ -53,10 +56,8 @@ class _Group:
         """Each member with the number of the first event that it hears of: its own joining."""
         self.clients: Counter[str] = Counter()
         self.users: Counter[str] = Counter()
-        self.answers: dict[Hashable, bytes] = {}
-        """The answer to who is present in each format, until a member changes."""
-        self.announces = False
         """Number of members of each client and user: any client may ask for the counts, as often as it likes."""
+        self.announces = False
         self._events: list[_Event] = []
         self._count = 0
         self._announced: list[_Event] = []
@@ -67,7 +68,6 @@ class _Group:
 
     def join(self, member: Member, clock: Clock | None) -> None:
         self.announces = clock is not None
-        self.answers.clear()
         self.members[member] = self._count
         self.clients[member.sender.client] += 1
         self.users[member.sender.user] += 1
@@ -75,7 +75,6 @@ class _Group:
 
     def leave(self, member: Member, clock: Clock | None) -> None:
         del self.members[member]
-        self.answers.clear()
         for counter, name in ((self.clients, member.sender.client), (self.users, member.sender.user)):
             counter[name] -= 1
             if not counter[name]:
@@ -148,6 +147,10 @@ class Members:
 
     def __init__(self) -> None:
         self._groups: dict[str, _Group] = {}
+        self._answers: dict[str, dict[Hashable, bytes]] = {}
+        """The answers to who is present in each format, of the keys whose members have not changed since."""
+        self._size = 0
+        """Bytes of these answers."""
         self._parts = False
         self._on_change: OnChange | None = None
 
@@ -157,6 +160,7 @@ class Members:
         Args:
             clock: The clock by which all members, the new one included, hear of it; None if they do not.
         """
+        self._forget(name)
         group = self._groups.setdefault(name, _Group())
         group.join(member, clock)
         if self._on_change is not None and group.clients[member.sender.client] == 1:
@@ -167,6 +171,7 @@ class Members:
         group = self._groups.get(name)
         if group is None or member not in group.members:
             return
+        self._forget(name)
         if self._parts:
             clock = None
         group.leave(member, clock)
@@ -208,12 +213,18 @@ class Members:
 
     def answer(self, name: str, style: Hashable, encode: Callable[[], bytes]) -> bytes:
         """Return the answer to who is present in a format: all that ask share it until a member changes."""
-        group = self._groups.get(name)
-        if group is None:
-            return encode()
-        if style not in group.answers:
-            group.answers[style] = encode()
-        return group.answers[style]
+        answer = self._answers.get(name, {}).get(style)
+        if answer is None:
+            answer = encode()
+            if name in self._groups:
+                self._answers.setdefault(name, {})[style] = answer
+                self._size += len(answer)
+                while self._size > MOST_ANSWERS:
+                    self._forget(next(iter(self._answers)))
+        return answer
+
+    def _forget(self, name: str) -> None:
+        self._size -= sum(map(len, self._answers.pop(name, {}).values()))
 
     def senders(self, name: str, most: int | None = None) -> list[Sender]:
         """Return the members of a key as others see them, at most ``most``."""
