@@ -7,13 +7,16 @@ import pytest
 from tests.lanes.turns import turns
 from tests.waiting import PATIENCE
 from wirespeed.definitions import Criteria, Revocation
-from wirespeed.errors import Stopped
+from wirespeed.errors import BacklogFull, Stopped
 from wirespeed.hub.processes import Processes, Replies
 from wirespeed.hub.refusals import Refusals
 from wirespeed.hub.revoking import Revoking
 from wirespeed.hub.sessions import Sessions
 
 pytestmark = pytest.mark.anyio
+
+ROOM = 200_000
+"""Bytes of revocations that may wait in these tests."""
 
 
 class Others(Processes):
@@ -42,7 +45,7 @@ async def others() -> Others:
 @pytest.fixture
 async def revoking(others: Others) -> Revoking:
     """Return the revocations of a process that knows others."""
-    return Revoking(Sessions(Refusals(), 10.0), others)
+    return Revoking(Sessions(Refusals(), 10.0), others, ROOM)
 
 
 def revoke(revoking: Revoking) -> Revocation:
@@ -75,3 +78,18 @@ async def test_unexpected_error_settles(revoking: Revoking, others: Others) -> N
     async with asyncio.timeout(PATIENCE):
         with pytest.raises(OSError, match="no route"):
             await revoke(revoking)
+
+
+async def test_what_waits_is_bounded(revoking: Revoking, others: Others) -> None:
+    """Revocations beyond the bound fail, those before it succeed, and then there is room again."""
+    revocations = [revoke(revoking) for _ in range(ROOM // 1000)]
+    refused = [each for each in revocations if each.done()]
+    assert 0 < len(refused) < len(revocations) // 10
+    for each in refused:
+        with pytest.raises(BacklogFull):
+            each.result(0)
+    others.may_confirm.set()
+    async with asyncio.timeout(PATIENCE):
+        assert [await each for each in revocations[: -len(refused)]] == [0] * (len(revocations) - len(refused))
+        again = [revoke(revoking) for _ in range(ROOM // 1100)]
+        assert [await each for each in again] == [0] * len(again)

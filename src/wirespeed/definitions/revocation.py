@@ -68,6 +68,7 @@ class Revocation:
             TimeoutError: The time is over; the revocation goes on.
             BrokerDown: Some processes have not confirmed that they have ended their clients. Those of this process
                 have been ended.
+            BacklogFull: Too many revocations wait for the other processes. The clients of this one have been ended.
         """
         return self._future.result(timeout)
 

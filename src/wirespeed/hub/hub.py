@@ -112,7 +112,7 @@ class Hub(AppHub):
         self.reachable = Clients(self._inlet)
         self.processes = Processes(self._inlet)
         self.rechecks = Rechecks()
-        self._revoking = Revoking(self.sessions, self.processes)
+        self._revoking = Revoking(self.sessions, self.processes, settings.max_publish_backlog_bytes)
         self._groups = Groups(self.reachable, self._watching, self.processes)
         self.processes.answers["figures"] = lambda _: self._figures_json()
         self._takes_part = takes_part

@@ -9,7 +9,7 @@ from collections.abc import Callable, Coroutine, Iterator, Sequence
 from typing import Any
 
 from ..definitions import Criteria, Revocation, settle_revocation
-from ..errors import BrokerDown, Stopped
+from ..errors import BacklogFull, BrokerDown, Stopped
 from ..isolation import isolated
 from .processes import Processes
 from .sessions import Sessions
@@ -30,6 +30,9 @@ _BATCH = 100
 _REMEMBERED = 1000
 """Requests whose answers are remembered, so that none acts twice when it is repeated."""
 
+_BESIDE = 1024
+"""Bytes that a revocation takes beside its criteria while it waits for other processes, about."""
+
 _Batch = Sequence[tuple[Criteria, Revocation, int]]
 """Revocations with the numbers of what this process has ended."""
 
@@ -40,11 +43,15 @@ class Revoking:
     Args:
         sessions: The connections of this process.
         processes: The other processes.
+        size: Bytes of revocations that may wait for the other processes.
     """
 
-    def __init__(self, sessions: Sessions, processes: Processes) -> None:
+    def __init__(self, sessions: Sessions, processes: Processes, size: int) -> None:
         self._sessions = sessions
         self._processes = processes
+        self._size = size
+        self._waiting = 0
+        """Bytes of the revocations that wait for other processes."""
         self._unsent: list[tuple[Criteria, Revocation, int]] = []
         self._sent: set[Revocation] = set()
         """Those that other processes have not confirmed yet."""
@@ -55,11 +62,21 @@ class Revoking:
         processes.answers[_REVOKE] = self._revoke_for_other
 
     def revoke(self, criteria: Criteria, revocation: Revocation) -> None:
-        """End what criteria fit, in the event loop of the connections."""
+        """End what criteria fit, in the event loop of the connections.
+
+        If too much waits for the other processes, it ends only what this process has.
+        """
         ended = self._here(criteria)
         if not self._processes.process:
             settle_revocation(revocation, ended)
             return
+        size = _size(criteria)
+        if self._waiting + size > self._size:
+            problem = BacklogFull("live.revoke()", self._waiting)
+            _log(problem)
+            settle_revocation(revocation, ended, problem)
+            return
+        self._waiting += size
         self._unsent.append((criteria, revocation, ended))
         if not self._is_sending:
             self._is_sending = True
@@ -77,7 +94,7 @@ class Revoking:
         for task in self._tasks:
             task.cancel()
         given_up = [*self._sent, *(revocation for _, revocation, _ in self._unsent)]
-        self._sent, self._unsent, self._is_sending = set(), [], False
+        self._sent, self._unsent, self._is_sending, self._waiting = set(), [], False, 0
         if given_up:
             problem = Stopped("live.revoke()")
             _log(problem)
@@ -111,8 +128,9 @@ class Revoking:
                 totals = [total + more for total, more in zip(totals, json.loads(answer), strict=True)]
         if problem is not None:
             _log(problem)
-        for (_, revocation, _), total in zip(batch, totals, strict=True):
+        for (criteria, revocation, _), total in zip(batch, totals, strict=True):
             self._sent.discard(revocation)
+            self._waiting -= _size(criteria)
             settle_revocation(revocation, total, problem)
 
     async def _confirmed(self, body: bytes, answers: dict[str, bytes]) -> Exception | None:
@@ -143,6 +161,10 @@ class Revoking:
             while len(self._answered) > _REMEMBERED:
                 self._answered.popitem(last=False)
         return self._answered[name]
+
+
+def _size(criteria: Criteria) -> int:
+    return _BESIDE + sum(len(each or "") for each in criteria)
 
 
 def _log(problem: Exception) -> None:
