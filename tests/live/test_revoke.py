@@ -18,8 +18,10 @@ from tests.live.multiplexing import Speaker, speaking
 from tests.live.source import farewell, refusal
 from tests.waiting import NEVER, PATIENCE, until_async
 from wirespeed import (
+    Authenticator,
     BindingError,
     BrokerDown,
+    Grant,
     Identity,
     InvalidKey,
     InvalidToken,
@@ -28,6 +30,7 @@ from wirespeed import (
     Topic,
     current_identity,
     identify,
+    required_grant,
 )
 from wirespeed.brokers.redis import control
 from wirespeed.definitions import Criteria
@@ -433,6 +436,31 @@ async def test_revocation_during_a_subscribe_is_not_missed(app: FastAPI) -> None
         may_pass.set()
         assert (await speaker.reply(id_))["error"] == {"code": 103, "message": SENTENCE}
         assert await speaker.subscribed("news") is not None
+
+
+async def test_revocation_during_the_verification_of_a_token_is_not_missed(app: FastAPI) -> None:
+    """A subscription whose token is being verified when its feed is revoked is refused."""
+    may_pass, asked = asyncio.Event(), asyncio.Event()
+
+    class Doorman(Authenticator):
+        async def connect(self, token: str, connection: HTTPConnection) -> Identity:
+            return Identity(user=token)
+
+        async def grant(self, token: str, channel: str, identity: Identity) -> Grant:
+            asked.set()
+            await may_pass.wait()
+            return Grant()
+
+    live = Live(app, authenticate=Doorman())
+    seat = live.topic("/seat", str, dependencies=[Depends(required_grant)])
+    async with lifespan(app), speaking(app, connects=False) as speaker:
+        await speaker.connected(token="ada")
+        [id_] = await speaker.say({"subscribe": {"channel": "seat", "token": "ticket"}})
+        await asked.wait()
+        assert await live.revoke(user="ada", feed=seat) == 0
+        may_pass.set()
+        assert (await speaker.reply(id_))["error"] == {"code": 103, "message": SENTENCE}
+        assert await speaker.subscribed("seat", token="ticket") is not None
 
 
 COMMANDS: dict[str, dict[str, Any]] = {

@@ -85,7 +85,7 @@ class Admission:
     identity: Identity = ANONYMOUS
     """The identity of the client, as its connection or one of the dependencies has found it."""
     since: int = 0
-    """Count of revocations before the app was called."""
+    """Count of revocations before the app was called, or before it has verified a token for the command."""
     error: Error | None = None
     """The error for the client, once the app has refused the command."""
     _task: asyncio.Task[Outcome[None]] | None = None

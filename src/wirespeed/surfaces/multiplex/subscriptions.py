@@ -105,6 +105,7 @@ class Subscriptions:
                 by a push that carries this data.
         """
         command, link = work.command, self._link
+        since = link.hub.sessions.admissions.count  # the verification of a token may have read the old state, too
         error: Error | None = codes.INTERNAL
         try:
             found, name = link.site.publishing(command.channel)
@@ -112,6 +113,7 @@ class Subscriptions:
             token = command.token if grant is None else ""
             own = self._credentials.identity  # the client may refresh it while the guards run
             admitting = self._credentials.admission(link, found, name, work.context, token, grant, subscribes=True)
+            admitting.since = since
             async with admitting as admission:
                 delivery = self._delivery(subscription, admission, command, grant)
                 # A reply that recovers may be long: it is made when there is room for it.
