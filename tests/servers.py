@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import IO, Literal
 
 from tests.processes import Process
-from tests.waiting import PATIENCE, PAUSE
+from tests.waiting import NEVER, PATIENCE, PAUSE
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -133,8 +133,9 @@ def command(server: ServerName, target: str | Path, port: int) -> list[str]:
         return ["hypercorn", app, "--bind", f"127.0.0.1:{port}", "--workers=0"]
     if server == "gunicorn":
         return ["gunicorn", app, "--bind", f"127.0.0.1:{port}", "--worker-class", "uvicorn_worker.UvicornWorker"]
-    interface = ["--interface", "asgi"] if server == "granian" else []
-    return [server, app, "--host", "127.0.0.1", "--port", str(port), *interface]
+    # uvicorn's pings would cut off clients that read late, as all may on a slow machine.
+    rest = ["--interface", "asgi"] if server == "granian" else ["--ws-ping-interval", str(NEVER)]
+    return [server, app, "--host", "127.0.0.1", "--port", str(port), *rest]
 
 
 def wait_until_ready(server: Server, line: str, timeout: float) -> None:

@@ -8,14 +8,15 @@ from typing import Any
 
 import pytest
 
-from tests.clients import CUT, RawClient, eventually, state
+from tests.clients import CUT, PING, PONG, RawClient, eventually, state
 from tests.e2e.test_servers import certificate  # noqa: F401 - a fixture
 from tests.servers import Server, serve
-from tests.waiting import PATIENCE
+from tests.waiting import NEVER, PATIENCE
 
 APP = "tests.apps.engine:app"
 WAYS = ["asyncio", "uvloop", "tls-asyncio", "tls-uvloop", "portable-asyncio", "portable-uvloop"]
 SMALL = 4096
+BINARY = 0x82
 
 
 def serving(way: str, certificate: list[str]) -> AbstractContextManager[Server]:  # noqa: F811
@@ -189,6 +190,24 @@ def test_client_that_was_cut_off_is_named(way: str, transport: str) -> None:
         address = f"127.0.0.1:{client.getsockname()[1]}"
         line = f"'/endless': refused: stalled: the client at {address} ({transport}) accepted no data for 1 s"
         assert line in server.output()
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+def test_pings_of_the_server(loop: str) -> None:
+    """A client that answers the server's pings stays and gets its values; one that does not is cut off."""
+    options = ["--loop", loop, "--ws-ping-interval", "0.1", "--ws-ping-timeout"]
+    with serve(APP, options=[*options, str(NEVER)]) as server, RawClient(server, "/echo") as client:
+        for number in range(3):
+            first, payload = client.any_frame()
+            assert first == PING
+            client.send(payload, PONG)
+            client.send(b"%d" % number, BINARY)
+            assert client.frame() == (BINARY, b"%d" % number)
+    with serve(APP, options=[*options, "0.1"]) as server, RawClient(server, "/echo") as client:
+        with suppress(*CUT):
+            while client.any_frame()[0] == PING:
+                pass
+        eventually(server, lambda seen: seen["connections"] == 0)
 
 
 @pytest.mark.parametrize("loop", ["asyncio", "uvloop"])

@@ -42,7 +42,7 @@ async def seated(**options: Any) -> AsyncIterator[Seat]:
         arrived.set_result((receive, send))
         await leaving.wait()
 
-    config = uvicorn.Config(app, lifespan="off", log_config=None)
+    config = uvicorn.Config(app, lifespan="off", log_config=None, ws_ping_interval=None)
     config.load()
     server = uvicorn.Server(config)
     server.lifespan = config.lifespan_class(config)
