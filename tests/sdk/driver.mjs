@@ -1,5 +1,7 @@
 // Drives the official JavaScript SDK for a test: does what it is told to, and tells what happens. For Node and pages.
 
+import { inTurns } from "./turns.mjs";
+
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
 
@@ -117,6 +119,7 @@ export class Driver {
       transport === "websocket" ? endpoint.replace(/^http/, "ws") : [{ transport, endpoint }],
       {
         ...this.options,
+        fetch: inTurns,
         minReconnectDelay: 10,
         maxReconnectDelay: 100,
         emulationEndpoint: `${url}/emulation`,

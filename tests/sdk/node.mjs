@@ -6,6 +6,7 @@ import { Centrifuge as ProtobufCentrifuge } from "centrifuge/build/protobuf";
 import { EventSource } from "eventsource";
 import WebSocket from "ws";
 import { Driver } from "./driver.mjs";
+import { inTurns } from "./turns.mjs";
 
 // The SDK mixes up frames that are handed over in the same turn of the loop, which `ws` does by default and pages never.
 class OneByOne extends WebSocket {
@@ -14,9 +15,16 @@ class OneByOne extends WebSocket {
   }
 }
 
+// In Node, this reads a response, too; in pages, each event has a turn of its own.
+class InTurns extends EventSource {
+  constructor(url, init) {
+    super(url, { ...init, fetch: inTurns });
+  }
+}
+
 const driver = new Driver(
   { json: JsonCentrifuge, protobuf: ProtobufCentrifuge },
-  { websocket: OneByOne, eventsource: EventSource },
+  { websocket: OneByOne, eventsource: InTurns },
   (told) => process.stdout.write(`${JSON.stringify(told)}\n`),
 );
 
