@@ -37,7 +37,8 @@ class Client:
     async def _connect(self, server: Server, path: str, headers: Mapping[str, str] | None) -> ClientConnection:
         context = trusting() if server.tls else None
         options: dict[str, Any] = {"max_size": None, "proxy": None, "ping_interval": None, "close_timeout": 2}
-        return await connect(server.ws + path, ssl=context, additional_headers=headers, **options)
+        address = server.ws + path
+        return await connect(address, ssl=context, additional_headers=headers, open_timeout=PATIENCE, **options)
 
     def __enter__(self) -> Self:
         return self

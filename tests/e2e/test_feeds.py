@@ -279,13 +279,18 @@ def test_many_different_keys() -> None:
             assert get(server, f"/key/{number}") == str(number).encode()
 
 
+def open_watcher(server: Server, path: str) -> connect:
+    """Connect a watcher, to be awaited or as a context manager."""
+    return connect(server.ws + path, proxy=None, ping_interval=None, open_timeout=PATIENCE, close_timeout=2)
+
+
 def test_watchers_that_come_and_go(server: Server) -> None:
     """Hundreds of watchers come and go while values flow; a steady one receives each value once, in order."""
     count, tasks, each = 2000, 15, 20
 
     async def come_and_go() -> None:
         for turn in range(each):
-            watcher = await connect(server.ws + "/numbers", proxy=None, ping_interval=None, close_timeout=2)
+            watcher = await open_watcher(server, "/numbers")
             if turn % 2:
                 watcher.transport.abort()
             else:
@@ -297,7 +302,7 @@ def test_watchers_that_come_and_go(server: Server) -> None:
 
     async def use() -> list[int]:
         async with (
-            connect(server.ws + "/numbers", proxy=None, ping_interval=None) as steady,
+            open_watcher(server, "/numbers") as steady,
             asyncio.timeout(PATIENCE),
             asyncio.TaskGroup() as group,
         ):
@@ -318,7 +323,7 @@ def test_burst_without_suspending(server: Server) -> None:
     count = 2000  # the capacity of a connection whose client gets no CPU meanwhile
 
     async def use() -> list[int]:
-        async with connect(server.ws + "/small", proxy=None, ping_interval=None) as watcher, asyncio.timeout(PATIENCE):
+        async with open_watcher(server, "/small") as watcher, asyncio.timeout(PATIENCE):
             asking = asyncio.create_task(asyncio.to_thread(get, server, f"/burst/{count}"))
             received = [int(await watcher.recv()) for _ in range(count)]
             await asking

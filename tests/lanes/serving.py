@@ -61,7 +61,7 @@ async def seated(**options: Any) -> AsyncIterator[Seat]:
 
 async def _handshake(port: int, options: dict[str, Any]) -> ClientConnection:
     address = f"ws://127.0.0.1:{port}"
-    return await connect(address, proxy=None, ping_interval=None, close_timeout=0, **options)
+    return await connect(address, proxy=None, ping_interval=None, open_timeout=PATIENCE, close_timeout=0, **options)
 
 
 async def _leave(handshake: asyncio.Task[ClientConnection]) -> None:

@@ -67,6 +67,7 @@ class Frames:
             max_size=None,
             proxy=None,
             ping_interval=None,
+            open_timeout=PATIENCE,
             close_timeout=2,
         )
         self._come: list[Json] = []
