@@ -18,6 +18,8 @@ from tests.live.source import refusal, texts
 from tests.waiting import NEVER, PATIENCE, skip, until_async
 from wirespeed import BacklogFull, DeclarationError, Live, NotLoaded, Settings, Topic, TopicComplete
 from wirespeed.hub.loads import LONGEST
+from wirespeed.hub.logs import LocalLogs
+from wirespeed.log.kinds import LogKind
 from wirespeed.testing import connect, lifespan
 
 pytestmark = pytest.mark.anyio
@@ -415,6 +417,47 @@ def test_declarations_that_cannot_work(live: Live) -> None:
     news.load(nothing)
     with pytest.raises(DeclarationError, match="has a loader already"):
         news.load(nothing)
+
+
+@pytest.mark.parametrize("completes", [False, True])
+@pytest.mark.parametrize("kept", [{"keep": 10}, {"keep": "latest"}, {"by": "id"}])
+async def test_nothing_is_stored_and_nothing_is_retained(
+    app: FastAPI, live: Live, kept: dict[str, Any], completes: bool
+) -> None:
+    """A load without values answers the request that waits for it, even if its log is not retained or is complete."""
+    topic = live.topic("/rows", Row, retain=0, **kept)
+    loads: list[None] = []
+
+    @topic.load
+    async def stored() -> list[Row]:
+        loads.append(None)
+        assert len(loads) == 1
+        if completes:
+            topic.complete()
+        return []
+
+    async with lifespan(app):
+        assert (await got(app, "/rows"))[0] == (200 if "by" in kept else 404)
+        assert await topic.snapshot() == []
+    assert len(loads) == 1
+
+
+async def test_no_room_for_what_was_loaded(
+    app: FastAPI, messages: Topic[[str], str], store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A request is refused, and does not load without end, if its log is dropped each time before it is read."""
+    load = LocalLogs.load
+
+    def load_and_drop(logs: LocalLogs, name: str, kind: LogKind, states: Any) -> None:
+        assert len(store.loads) < 100
+        load(logs, name, kind, states)
+        logs.end(name)
+
+    monkeypatch.setattr(LocalLogs, "load", load_and_drop)
+    async with lifespan(app):
+        with pytest.raises(NotLoaded, match="no room"):
+            await messages.snapshot("a")
+        assert (await got(app, "/rooms/a"))[0] == 503
 
 
 async def test_watch_in_the_process(app: FastAPI, messages: Topic[[str], str], store: Store) -> None:

@@ -43,6 +43,9 @@ RENEWALS = 3
 TURN = 256
 """Values after which a loader that does not await lets others run."""
 
+ATTEMPTS = 3
+"""Loads of a log that one request waits for: a log may be dropped for want of room before the request opens it."""
+
 LONGEST = 300.0
 """Seconds after which a loader that has not ended has failed: requests and publications of its key wait for it."""
 
@@ -104,7 +107,9 @@ class Loads:
         """
         if watched.loader is None:
             return
-        while not self.is_loaded(name):
+        for _ in range(ATTEMPTS):
+            if self.is_loaded(name):
+                return
             task = self._running.get(name) or self._start(watched, name, values)
             done, _ = await asyncio.wait([task], timeout=self._settings.first_value_timeout)
             if not done:
@@ -115,6 +120,8 @@ class Loads:
                 raise error.with_traceback(None)  # of others that wait for it
             if self._shared is not None:
                 return
+        if not self.is_loaded(name):
+            raise NotLoaded(watched.title, "there is no room for its values")
 
     def is_loaded(self, name: str) -> bool:
         """Return True if a log is known to have been loaded."""

@@ -237,7 +237,7 @@ class LocalLogs(Logs):
             self._rest(name, kept, now + max(FIRST_RETAIN - kept.retain, 0))
             self._make_room(name, log)
         else:
-            self._rest_empty(name, kept)
+            self._rest_empty(name, kept, FIRST_RETAIN)
 
     def find(self, name: str) -> Log | None:
         """Return a log as it is, without entries that are too old; None if there is none. It is not opened."""
@@ -280,7 +280,7 @@ class LocalLogs(Logs):
         log, reader = kept.log, kept.reader
         if not log.is_complete:
             log.is_complete = True
-            kept.deadline = self._loop.time() + kept.retain
+            kept.deadline = max(kept.deadline, self._loop.time() + kept.retain)  # perhaps it was loaded a moment ago
             kept.settle()
             if name in self._idle:
                 self._rest(name, kept, 0.0)
@@ -336,10 +336,10 @@ class LocalLogs(Logs):
         self._idle.move_to_end(name)
         self._deadlines.watch(name, self._loop)
 
-    def _rest_empty(self, name: str, kept: _Kept) -> None:
-        """Keep a log without entries for clients that resume from before the first entry."""
+    def _rest_empty(self, name: str, kept: _Kept, least: float = 0.0) -> None:
+        """Keep a log without entries for clients that resume from before the first entry, some seconds at least."""
         if not kept.log.is_complete:
-            kept.deadline = self._loop.time() + min(kept.retain, EMPTY_RETAIN)
+            kept.deadline = self._loop.time() + max(min(kept.retain, EMPTY_RETAIN), least)
         if len(self._empty) >= self._most:
             self._drop(next(iter(self._empty)))
         self._empty[name] = kept
