@@ -5,6 +5,7 @@ import json
 import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import pytest
@@ -16,7 +17,7 @@ from tests.lanes.turns import turns, until
 from tests.live.multiplexing import Speaker, speaking
 from tests.live.source import refusal, texts
 from tests.waiting import NEVER, PATIENCE, skip, until_async
-from wirespeed import BacklogFull, DeclarationError, Live, NotLoaded, Settings, Topic, TopicComplete
+from wirespeed import BacklogFull, DeclarationError, Live, NotLoaded, Settings, TooManyLogs, Topic, TopicComplete
 from wirespeed.hub.loads import LONGEST
 from wirespeed.hub.logs import LocalLogs
 from wirespeed.log.kinds import LogKind
@@ -458,6 +459,35 @@ async def test_no_room_for_what_was_loaded(
         with pytest.raises(NotLoaded, match="no room"):
             await messages.snapshot("a")
         assert (await got(app, "/rooms/a"))[0] == 503
+
+
+async def test_too_many_loads(store: Store) -> None:
+    """Loads whose clients have left count: a further one is refused with 503, until one of them ends."""
+    app = FastAPI()
+    live = Live(app, settings=Settings(max_keys=2, first_value_timeout=0.01))
+
+    @live.topic("/rooms/{room}", str)
+    def rooms(room: str) -> None:
+        """The messages of one room."""
+
+    rooms.load(store.load)
+    store.may_load.clear()
+    async with lifespan(app):
+        for room in "abcd":
+            assert (await got(app, f"/rooms/{room}"))[0] == 503
+        assert store.loads == ["a", "b"]
+        with pytest.raises(TooManyLogs):
+            await rooms.snapshot("c")
+        store.may_load.set()
+        await until_async(partial(_has_loaded, rooms))
+        assert store.loads[-1] == "c"
+
+
+async def _has_loaded(rooms: Topic[[str], str]) -> bool:
+    with suppress(TooManyLogs, NotLoaded):
+        await rooms.snapshot("c")
+        return True
+    return False
 
 
 async def test_watch_in_the_process(app: FastAPI, messages: Topic[[str], str], store: Store) -> None:

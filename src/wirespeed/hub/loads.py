@@ -19,7 +19,7 @@ from pydantic import BaseModel
 
 from ..brokers.broker import Claim, Leases, Post
 from ..definitions import Loader, Receipt, Watched, valid
-from ..errors import BacklogFull, BrokerDown, Fenced, LogFull, NotLoaded, Stopped, Unavailable
+from ..errors import BacklogFull, BrokerDown, Fenced, LogFull, NotLoaded, Stopped, TooManyLogs, Unavailable
 from ..isolation import isolated, log_error
 from ..log.base import Encoded, State, size_of
 from ..log.kinds import LogKind
@@ -102,6 +102,7 @@ class Loads:
 
         Raises:
             NotLoaded: The loader failed, or takes longer than a client may wait.
+            TooManyLogs: Too many other logs are being loaded.
             Unavailable: The broker cannot be reached, or there is no room.
             Exception: The loader has refused the client.
         """
@@ -184,6 +185,9 @@ class Loads:
     def _start(
         self, watched: Watched[Any, Any], name: str, values: Mapping[str, Any]
     ) -> "asyncio.Task[Exception | None]":
+        # Loads go on after their clients have left, so that the bound of live keys does not apply to them.
+        if len(self._running) >= self._settings.max_keys:
+            raise TooManyLogs(self._settings.max_keys)
         parts = watched, name, values, self._kind(watched)
         load = self._load_here(*parts) if self._shared is None else self._load_for_all(self._shared, *parts)
         # A context of its own: the variables of the first watcher's request are not the loader's.
