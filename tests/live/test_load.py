@@ -372,7 +372,7 @@ async def test_loader_that_does_not_end(app: FastAPI, in_thread: bool, caplog: p
 
 
 async def test_too_much_is_published_during_a_load(app: FastAPI, store: Store) -> None:
-    """Publications that wait for a load have a bound in bytes."""
+    """Publications that wait for a load have a bound in bytes, and completions count."""
     app = FastAPI()
     live = Live(app, settings=Settings(max_publish_backlog_bytes=2000))
     news = live.topic("/news", str)
@@ -385,6 +385,8 @@ async def test_too_much_is_published_during_a_load(app: FastAPI, store: Store) -
             news.publish("x" * 100)
         with pytest.raises(BacklogFull):
             news.publish("x" * 100)
+        with pytest.raises(BacklogFull):
+            news.complete()
         store.may_load.set()
         assert (await loading)[:3] == ["1", "2", "x" * 100]
 

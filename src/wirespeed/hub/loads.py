@@ -157,7 +157,7 @@ class Loads:
         Raises:
             BacklogFull: Too many bytes wait.
         """
-        size = _size(state)
+        size = size_of(state)
         if self._waiting and self._waiting + size > self._settings.max_publish_backlog_bytes:
             raise BacklogFull(watched.title, self._waiting)
         self._waiting += size
@@ -165,7 +165,7 @@ class Loads:
 
     def _hand_over(self, name: str) -> None:
         for watched, state, receipt in self.held.pop(name):
-            self._waiting -= _size(state)
+            self._waiting -= size_of(state)
             with isolated("A publication that waited for a load could not be published."):
                 self._publish(watched, name, state, receipt)
 
@@ -311,10 +311,6 @@ class Loads:
                 raise exception
             case Cancelled(error):
                 raise error
-
-
-def _size(state: State | None) -> int:
-    return 0 if state is None else size_of(state)
 
 
 class _RefusedByLoader(Exception):
