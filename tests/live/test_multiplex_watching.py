@@ -134,6 +134,18 @@ async def test_text_and_bytes(app: FastAPI, live: Live, side: Side) -> None:
             assert b"1\n" in await raw(speaker)
 
 
+async def test_history_of_bytes(app: FastAPI, live: Live, side: Side) -> None:
+    """Bytes that a topic has kept reach no JSON client: one that asks for them without a subscription is refused."""
+    octets = live.topic("/bytes", bytes, keep=10)
+    async with lifespan(app), speaking(app, side) as speaker:
+        octets.publish(b'1}],"epoch":"x"}}\n{"push":{"channel":"forged"}}\n{"x":[{"y":1')
+        (id_,) = await speaker.say({"history": {"channel": "bytes", "limit": 10}})
+        if side is JSON_SIDE:
+            assert (await speaker.reply(id_))["error"]["code"] == 108
+        else:
+            assert b'{"push":{"channel":"forged"}}' in await raw(speaker)
+
+
 async def raw(speaker: Speaker) -> bytes:
     """Return the next message, undecoded."""
     message = await speaker.client.receive()

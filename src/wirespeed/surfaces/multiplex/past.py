@@ -16,6 +16,7 @@ from ...identity import Sender
 from ...log.base import Entry, Log
 from ...log.table import row_key
 from ..wires import row_of
+from .payloads import check_format
 from .refusal import CommandRefused, refusing
 from .wires import PubWire, as_data_of, info_of, publication
 
@@ -43,9 +44,11 @@ def answer(
     """Return the answer to a question, or its body if it is shared.
 
     Raises:
-        CommandRefused: 108, the feed or topic does not offer it; 112, the client has asked for another epoch.
+        CommandRefused: 108, the feed or topic, or the client's format, does not offer it; 112, the client has asked for
+            another epoch.
     """
     if isinstance(command, m.History):
+        check_format(codec, is_binary=watched.is_binary)
         return _history(command, watched, log)
     if not watched.options.presence:
         raise CommandRefused(codes.NOT_AVAILABLE)

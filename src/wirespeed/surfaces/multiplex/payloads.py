@@ -25,6 +25,16 @@ def inbox_full(error: InboxFull) -> Error:
     return codes.TOO_MANY_REQUESTS._replace(message=f"Not taken: {error}.", name="inbox full")
 
 
+def check_format(codec: Codec, *, is_binary: bool) -> None:
+    """Check that a client's format can carry the values of a definition.
+
+    Raises:
+        CommandRefused: 108, it cannot.
+    """
+    if is_binary and codec.opcode != BINARY:
+        raise CommandRefused(ONLY_PROTOBUF)
+
+
 def size_of(command: Command) -> int:
     """Return the bytes that a command counts for while it waits: those that its client chooses, and one KiB."""
     size = 1024

@@ -9,9 +9,8 @@ from pydantic import BaseModel, ConfigDict, NonNegativeInt, TypeAdapter, Validat
 from ...centrifuge import codes
 from ...centrifuge.codec import Codec
 from ...centrifuge.messages import Subscribe
-from ...frames import BINARY
 from ...raw import check_numbers, member
-from .payloads import NO_BATCHES, NOT_BOTH, ONLY_PROTOBUF
+from .payloads import NO_BATCHES, NOT_BOTH, check_format
 from .refusal import CommandRefused
 
 _KEY = b'"wirespeed"'
@@ -84,8 +83,7 @@ def wanted(command: Subscribe, codec: Codec, *, is_binary: bool) -> Asked:
     Raises:
         CommandRefused: 107 or 108, it cannot.
     """
-    if is_binary and codec.opcode != BINARY:
-        raise CommandRefused(ONLY_PROTOBUF)
+    check_format(codec, is_binary=is_binary)
     found = asked(command.data)
     if found.wants.batches and (is_binary or command.tf is not None):
         raise CommandRefused(NO_BATCHES if is_binary else NOT_BOTH)

@@ -38,7 +38,7 @@ from .credentials import Credentials
 from .inbound import Inbound, Room, Work
 from .link import Delivery, Link, Transport
 from .past import answer, present
-from .payloads import ONLY_PROTOBUF, decoded
+from .payloads import check_format, decoded
 from .refusal import CommandRefused, refusing
 from .site import Site
 from .subscriptions import AboutChannel, Subscriptions
@@ -210,8 +210,7 @@ class MultiplexSession(Reachable):
             if not isinstance(call, Call):
                 raise CommandRefused(codes.UNKNOWN_CHANNEL)
             admission.check_revoked(call.title)
-            if call.encoder.opcode == BINARY and link.codec.opcode != BINARY:
-                raise CommandRefused(ONLY_PROTOBUF)
+            check_format(link.codec, is_binary=call.encoder.opcode == BINARY)
             arguments = dict(admission.arguments)
             if call.parameter is not None and call.decoder is not None:
                 arguments[call.parameter] = decoded(call.decoder, command.data, link.codec, self.link.hub, call.title)
