@@ -1,7 +1,8 @@
 """The option ``recheck``: guards that have admitted a client are called again, and end it if they refuse it then."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 from typing import Annotated, Any
 
 import pytest
@@ -21,12 +22,23 @@ from wirespeed import (
     InvalidToken,
     Live,
     LiveRouter,
+    Message,
     Settings,
+    TokensUnavailable,
     Topic,
     current_identity,
     required_grant,
 )
-from wirespeed.testing import FakeClock, assert_next, clock, connect, lifespan, multiplexed
+from wirespeed.testing import (
+    CommandFailed,
+    FakeClock,
+    MultiplexedClient,
+    assert_next,
+    clock,
+    connect,
+    lifespan,
+    multiplexed,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -219,6 +231,155 @@ async def test_identity_is_looked_up_again(app: FastAPI, time: FakeClock) -> Non
             assert (await raw.receive_json())["error"]["code"] == 401
             assert (await subscription.ended()).code == 2401
             assert live.statistics().refused["recheck"] == 2
+
+
+class House:
+    """An app whose guards admit the user of their path, and whose sessions can change.
+
+    The key ``mine`` is rechecked. The topic ``/other``, the stream ``/count`` and the call ``/answer`` are not.
+    """
+
+    def __init__(self, app: FastAPI) -> None:
+        self.sessions = {name: Identity(user="ada", session="s1") for name in ("old", "new")}
+        self.outage = False
+        self.tokens: list[str] = []
+        """The tokens of which the app was asked."""
+
+        def own(user: str, who: Annotated[Identity, Depends(current_identity)]) -> None:
+            if who.user != user or who.meta == "suspended":
+                raise HTTPException(403)
+
+        self.live = live = Live(app, authenticate=self.authenticate)
+        guards = [Depends(own)]
+
+        @live.topic("/mine/{user}", str, presence=True, recheck=EACH, dependencies=guards)
+        def mine(user: str) -> None: ...
+
+        @live.topic("/other/{user}", str, presence=True, dependencies=guards)
+        def other(user: str) -> None: ...
+
+        @other.on_message
+        async def take(message: Annotated[str, Message()]) -> None: ...
+
+        @live.stream("/count/{user}", resume=30, dependencies=guards)
+        async def count(user: str) -> AsyncIterator[int]:
+            yield 1
+            await asyncio.Event().wait()
+
+        @live.call("/answer/{user}", dependencies=guards)
+        async def answer(user: str) -> int:
+            return 42
+
+        @live.topic("/open", str, recheck=EACH)
+        def unguarded() -> None: ...
+
+        self.unguarded = unguarded
+
+    async def authenticate(self, token: str, connection: HTTPConnection) -> Identity | None:
+        """Return the identity of a session."""
+        self.tokens.append(token)
+        if self.outage:
+            raise TokensUnavailable
+        if token not in self.sessions:
+            raise InvalidToken
+        return self.sessions[token]
+
+
+@pytest.fixture
+async def house(app: FastAPI, time: FakeClock) -> AsyncIterator[House]:
+    """A running app with sessions."""
+    house = House(app)
+    async with lifespan(app):
+        yield house
+
+
+COMMANDS: dict[str, Callable[[MultiplexedClient], Awaitable[Any]]] = {
+    "subscribe to the same": lambda client: client.subscribe("mine/ada"),
+    "subscribe to another": lambda client: client.subscribe("other/ada"),
+    "stream": lambda client: client.subscribe("count/ada"),
+    "call": lambda client: client.call("answer/ada"),
+    "publish": lambda client: client.publish("other/ada", "hello"),
+    "history": lambda client: client.history("mine/ada"),
+    "history of another": lambda client: client.history("other/ada"),
+    "presence": lambda client: client.presence("other/ada"),
+}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+async def test_no_way_back(app: FastAPI, house: House, time: FakeClock, command: str) -> None:
+    """A client that a recheck has ended has no way back by its connection, until it sends a token that is valid."""
+    async with multiplexed(app, token="old") as client:
+        subscription = await client.subscribe("mine/ada")
+        del house.sessions["old"]
+        await time.advance(EACH)
+        assert (await subscription.ended()).code == 2401
+        for _ in range(2):
+            with pytest.raises(CommandFailed) as refused:
+                await COMMANDS[command](client)
+            assert refused.value.status == 401
+        await client.refresh("new")
+        await COMMANDS[command](client)
+
+
+async def test_no_way_back_for_another_identity(app: FastAPI, house: House, time: FakeClock) -> None:
+    """A client whose identity has changed is not admitted by the earlier one, unless that has returned."""
+    before = house.sessions["old"]
+    async with multiplexed(app, token="old") as client:
+        subscription = await client.subscribe("mine/ada")
+        house.sessions["old"] = replace(before, meta="suspended")
+        await time.advance(EACH)
+        assert (await subscription.ended()).code == 2403
+        for channel in ("mine/ada", "other/ada"):
+            with pytest.raises(CommandFailed) as refused:
+                await client.subscribe(channel)
+            assert refused.value.status == 403
+        house.sessions["old"] = before
+        await client.subscribe("mine/ada")
+        await client.subscribe("other/ada")
+
+
+async def test_leaving_before_the_recheck(app: FastAPI, house: House, time: FakeClock) -> None:
+    """A client that leaves before each recheck and comes back is asked for its identity in the same way."""
+    async with multiplexed(app, token="old") as client:
+        subscription = await client.subscribe("mine/ada")
+        del house.sessions["old"]
+        await time.advance(EACH - 1)
+        await subscription.unsubscribe()
+        await time.advance(1)
+        with pytest.raises(CommandFailed, match="not valid"):
+            await client.subscribe("mine/ada")
+
+
+async def test_outage_of_the_authenticator(app: FastAPI, house: House, time: FakeClock) -> None:
+    """While sessions cannot be verified, the client stays, and other topics admit it by what was known."""
+    async with multiplexed(app, token="old") as client:
+        mine = await client.subscribe("mine/ada")
+        house.outage = True
+        await time.advance(EACH)
+        other = await client.subscribe("other/ada")
+        assert (mine.ended_by, other.ended_by) == (None, None)
+        assert house.live.statistics().refused["recheck failed"] == 1
+
+
+async def test_identity_that_is_confirmed(app: FastAPI, house: House, time: FakeClock) -> None:
+    """A client that comes back after the time of a recheck has the identity of its connection, and is revoked by it."""
+    async with multiplexed(app, token="old") as client:
+        await time.advance(EACH)
+        subscriptions = [await client.subscribe("mine/ada"), await client.subscribe("open")]
+        assert house.tokens == ["old", "old"]
+        await house.live.revoke(user="ada", feed=house.unguarded)
+        assert (await subscriptions[1].ended()).code == 2403
+        await house.live.revoke(session="s1")
+        assert (await client.closed()).code == 3507
+
+
+async def test_token_of_a_subscription(app: FastAPI, house: House, time: FakeClock) -> None:
+    """A recheck asks whose the connection's token is, and not that of the subscription."""
+    async with multiplexed(app, token="old") as client:
+        subscription = await client.subscribe("mine/ada", token="seat 1")
+        await time.advance(2 * EACH)
+        assert subscription.ended_by is None
+        assert house.tokens == ["old"] * 3
 
 
 @pytest.mark.parametrize("path", ["/film", "/reel"])

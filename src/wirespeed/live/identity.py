@@ -1,37 +1,40 @@
 """Dependencies that give the identity, the grant and the sender of a client."""
 
 import time
+from functools import partial
 
 from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection
 
 from ..identity import ANONYMOUS, Grant, Identity, Sender
-from ..runs.outcome import Cancelled, Completed, Failed, Refused, Unfinished
+from ..runs.outcome import Cancelled, Completed, Failed, Outcome, Refused, Unfinished
 from ..surfaces.admitted import IDENTITY
 from ..surfaces.answers import token_answer, unauthorized
 from ..surfaces.authenticator import bearer_of, identified, identity_of
-from ..surfaces.multiplex.credentials import GRANT, SENDER, SUBSCRIBED
+from ..surfaces.multiplex.credentials import ASK_AGAIN, GRANT, SENDER, SUBSCRIBED
 from .serving import required_serving
 
 
 async def current_identity(connection: HTTPConnection) -> Identity:
     """Return the identity of the client, as a dependency; anonymous in an app without ``authenticate=``.
 
-    A client of the multiplexed connection was identified when it connected. On all other surfaces, the app's
-    ``authenticate`` is asked now, with the token of the ``Authorization`` header.
+    A client of the multiplexed connection was identified when it connected, and is identified again by ``recheck=``. On
+    all other surfaces, the app's ``authenticate`` is asked now, with the token of the ``Authorization`` header.
 
     Raises:
         HTTPException: 401, the token is not valid, or is missing and needed; 503, it cannot be verified now.
     """
-    identity = connection.scope.get(IDENTITY)
-    if isinstance(identity, Identity):
+    scope = connection.scope
+    identity, ask_again = scope.get(IDENTITY), scope.get(ASK_AGAIN)
+    if isinstance(identity, Identity) and ask_again is None:
         return identity
     serving = required_serving(connection.app)
     authenticator = serving.site.authenticator
     if authenticator is None:
         return ANONYMOUS
     token = bearer_of(connection.headers.get("authorization", ""))
-    outcome = await identified(serving.hub, authenticator, token, connection)
+    ask = ask_again or partial(identified, serving.hub, authenticator, token, connection)
+    outcome: Outcome[Identity | None] = await ask()
     if not isinstance(outcome, Completed):
         raise _refused(outcome)
     found = outcome.value
@@ -39,7 +42,8 @@ async def current_identity(connection: HTTPConnection) -> Identity:
         raise HTTPException(401, "A token is needed.", {"www-authenticate": "Bearer"})
     if found.expires_at is not None and found.expires_at <= time.time():
         raise unauthorized("The token has expired.")
-    connection.scope[IDENTITY] = found
+    scope[IDENTITY] = found
+    scope.pop(ASK_AGAIN, None)
     return found
 
 
@@ -57,6 +61,7 @@ def identify(connection: HTTPConnection, identity: Identity) -> None:
         ValueError: One of its fields is not valid.
     """
     connection.scope[IDENTITY] = identity_of(identity)
+    connection.scope.pop(ASK_AGAIN, None)
 
 
 def _refused(outcome: Unfinished) -> BaseException:
