@@ -113,14 +113,16 @@ async def connect(
         name="wirespeed",
     )
     connection = ClientConnection(client, on_connection)
-    await client.connect()
     try:
+        await client.connect()  # in a task of the SDK, which a cancellation does not reach
         yield connection
     finally:
         await client.disconnect()
         # The SDK closes its socket in a background task. If the loop ends now, that task would never run.
         if closing := set(getattr(client, "_background_tasks", ())):
-            await asyncio.wait(closing, timeout=CLOSE_TIMEOUT)
+            _, late = await asyncio.wait(closing, timeout=CLOSE_TIMEOUT)
+            for task in late:  # it waits for get_token, say
+                task.cancel()
 
 
 def address_of(url: str) -> str:
