@@ -280,6 +280,34 @@ def test_further_messages_wait_for_a_connection(site: Site) -> None:
     run(main)
 
 
+def test_a_watch_that_is_cancelled_twice(site: Site) -> None:
+    """A watch that is cancelled again, while its messages end, leaves no subscription on the connection."""
+    ending, ends = asyncio.Event(), asyncio.Event()
+
+    async def words() -> AsyncIterator[dict[str, Any]]:
+        try:
+            yield {"text": "a"}
+            await asyncio.Event().wait()
+        finally:
+            ending.set()
+            await ends.wait()
+
+    async def main() -> None:
+        async with connect(site.gate.url) as connection:
+            talk = connection.watch("talk/py", messages=words())
+            assert (await anext(talk))["text"] == "A"
+            following = asyncio.ensure_future(anext(talk))
+            await asyncio.sleep(0)
+            following.cancel()
+            await ending.wait()
+            following.cancel()
+            ends.set()
+            await asyncio.wait([following])
+            assert not connection._client.subscriptions()
+
+    run(main)
+
+
 def test_channels_of_the_identity(site: Site) -> None:
     """A channel that comes with the client's token can be watched like any other."""
 

@@ -202,9 +202,12 @@ class ClientConnection:
             self._watches.discard(watch)
             if sending is not None:
                 sending.cancel()
-                await asyncio.wait([sending])
-            await subscription.unsubscribe()
-            self._client.remove_subscription(subscription)
+            try:  # a cancellation may come now, too
+                await subscription.unsubscribe()
+            finally:
+                self._client.remove_subscription(subscription)
+                if sending is not None:
+                    await asyncio.wait([sending])
 
     def _beginning(self, path: str, since: Position, watch: "Arrivals[Any]") -> Callable[[str], Awaitable[Any]]:
         """Return the function by which the SDK learns where a subscription begins.
