@@ -78,3 +78,16 @@ async def test_token_that_does_not_come(monkeypatch: pytest.MonkeyPatch) -> None
     attempt.cancel()
     await asyncio.wait([attempt])
     await until(lambda: asyncio.all_tasks() == before)
+
+
+async def test_what_on_connection_raises_ends_connecting() -> None:
+    """If the first attempt fails, and ``on_connection`` raises, so does ``connect``."""
+
+    def give_up(change: object) -> None:
+        raise LookupError(change)
+
+    async with silent() as (url, _):
+        pass
+    with pytest.raises(LookupError, match="state='connecting'"):
+        async with connect(url, on_connection=give_up):
+            pass

@@ -16,6 +16,7 @@ from tests.waiting import PATIENCE, PAUSE
 from wirespeed import Position, RawJSON
 from wirespeed.client import (
     ClientConnection,
+    ConnectionChange,
     ServerRefused,
     SourceHealth,
     TooSlow,
@@ -404,6 +405,29 @@ def test_changes_of_the_connection_are_reported(site: Site) -> None:
             await publish(site, "note/states", 9)
             await until(values, 9)
         assert (states[0], states[-1]) == ("connected", "closed")
+
+    run(main)
+
+
+def test_what_on_connection_raises(site: Site) -> None:
+    """It ends all watches, also later ones; while the connection is made, it ends that."""
+    bad = {"connected"}
+
+    def check(change: ConnectionChange) -> None:
+        if change.state in bad:
+            raise LookupError(change.state)
+
+    async def main() -> None:
+        with pytest.raises(LookupError, match="connected"):
+            await anext(watch(site.gate.url, "note/checked", on_connection=check))
+        bad.clear()
+        async with connect(site.gate.url, on_connection=check) as connection:
+            values = await subscribed(site, connection, "note/checked")
+            bad.add("connecting")
+            site.gate.cut()
+            for watched in (values, connection.watch("note/checked"), connection.watch("note/other")):
+                with pytest.raises(LookupError, match="connecting"):
+                    await until(watched, None)
 
     run(main)
 

@@ -48,6 +48,7 @@ class ClientConnection:
         self._client = client
         self._on_connection = on_connection
         self._ended: tuple[int, str] | None = None
+        self._raised: Exception | None = None
         client.events = _SdkEvents(self)
         self._watches: set[Arrivals[Any]] = set()
 
@@ -191,6 +192,8 @@ class ClientConnection:
         self._watches.add(watch)
         if self._ended is not None:
             watch.fail(ServerRefused.explained(path, *self._ended))
+        if self._raised is not None:
+            watch.fail(self._raised)
         sending: asyncio.Task[None] | None = None
         try:
             await subscription.subscribe()
@@ -403,8 +406,14 @@ class ClientConnection:
             return
         outcome = run_now(partial(self._on_connection, change))
         if isinstance(outcome, Failed):
+            self._raised = self._raised or outcome.exception
             for watch in list(self._watches):
                 watch.fail(outcome.exception)
+
+    def check(self) -> None:
+        """Raise what the application's function for changes has raised."""
+        if self._raised is not None:
+            raise self._raised
 
     def end(self, code: int, reason: str) -> None:
         """Fail all watches: the connection has ended, and is not made again."""

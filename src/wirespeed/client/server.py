@@ -101,7 +101,8 @@ async def connect(
         get_token: Returns a new token when the last one has expired.
         headers: Headers of the handshake.
         timeout: Seconds that the server may take to answer a call, a publication, or a question.
-        on_connection: Called when the connection is made, is lost, or cannot be made. What it raises ends all watches.
+        on_connection: Called when the connection is made, is lost, or cannot be made. What it raises ends all watches,
+            also later ones; and this context, if it has not been entered yet.
     """
     client = centrifuge.Client(
         address_of(url),
@@ -115,6 +116,7 @@ async def connect(
     connection = ClientConnection(client, on_connection)
     try:
         await client.connect()  # in a task of the SDK, which a cancellation does not reach
+        connection.check()
         yield connection
     finally:
         await client.disconnect()
