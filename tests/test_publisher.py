@@ -59,6 +59,11 @@ class Aliased(BaseModel):
     count: int = 0
 
 
+class Priced(BaseModel):
+    price: Decimal
+    count: int = 0
+
+
 class Color(Enum):
     RED = "red"
 
@@ -318,6 +323,21 @@ async def test_rows_whose_field_has_an_alias(url: str) -> None:
             await publisher.publish("/table", {"user_name": "joe"})
         rows = {each.user_name: each.count for each in await table.snapshot()}
         assert rows == {"eve": 2, "ada": 3}
+
+
+async def test_keys_of_rows_are_read_as_the_app_reads_them(url: str) -> None:
+    """A process elsewhere names a row by any text that the app reads as its key."""
+    app = FastAPI()
+    table = Live(app, broker=url).topic("/table", Priced, by="price")
+    async with lifespan(app), Publisher(url) as publisher:
+        await until(lambda: is_known(publisher, "/table"))
+        await table.publish(Priced(price=Decimal("1.50")))
+        await publisher.publish("/table", {"price": "1.500", "count": 2})
+        assert [each.count for each in await table.snapshot()] == [2]
+        await publisher.topic("/table").remove("1.50")
+        assert await table.snapshot() == []
+        await publisher.publish("/table", {"price": "free"})
+        assert (await publisher.topic("/table").remove("free")).offset == 5
 
 
 async def test_apps_that_mix_are_warned_of(url: str, caplog: pytest.LogCaptureFixture) -> None:

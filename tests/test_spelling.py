@@ -32,7 +32,8 @@ from pydantic import (
 )
 from typing_extensions import TypedDict
 
-from wirespeed.spelling import Unspellable, problems, spelled
+from wirespeed.log.table import row_key
+from wirespeed.spelling import Unspellable, problems, spelled, uniform
 
 EAST = timezone(timedelta(hours=5))
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -48,6 +49,13 @@ class Filters(BaseModel):
     @field_serializer("price")
     def rounded(self, price: float) -> int:
         return round(price)
+
+
+@dataclasses.dataclass(frozen=True)
+class Held:
+    """A dataclass around a value."""
+
+    value: Any
 
 
 class Open(BaseModel, extra="allow"):
@@ -225,6 +233,35 @@ def typed(value: object) -> object:
 def test_texts_agree_exactly_where_values_do(one: object, other: object) -> None:
     """Nested values have the same text exactly if they are equal, types included."""
     assert (spelled(one) == spelled(other)) is (typed(one) == typed(other))
+
+
+whole_hours = st.builds(timezone, st.builds(lambda hours: timedelta(hours=hours), st.integers(-23, 23)))
+spellings = (
+    st.decimals(-100, 100, places=1)
+    | st.sampled_from([Decimal(each) for each in ("0", "-0.0", "1E+2", "1E+99", "10E+98", "1E-99", "10E-100", "NaN")])
+    | st.builds(datetime, st.just(2026), st.just(1), st.integers(1, 2), st.integers(0, 23), tzinfo=whole_hours)
+    | st.builds(time, st.integers(0, 23), tzinfo=whole_hours)
+    | st.sampled_from([0.0, -0.0, 1.5])
+)
+
+
+@given(spellings, spellings)
+def test_uniform_values_have_one_json_exactly_where_values_have_one_text(one: Any, other: Any) -> None:
+    """By themselves, and inside a tuple, a mapping and a dataclass; where only the order differs, too."""
+    is_one = spelled(one) == spelled(other)
+    for around in (tuple, dict, Held):
+        first, second = (around([("a", each)]) for each in (one, other))
+        assert (row_key(uniform(first)) == row_key(uniform(second))) == is_one
+    assert (row_key(uniform(one)) == row_key(uniform(other))) == is_one
+    assert row_key(uniform({one, "a", "b", "c"})) == row_key(uniform({"c", "b", "a", one}))
+    assert row_key(uniform({"a": one, (1, 2): 1})) == row_key(uniform({(1, 2): 1, "a": one}))
+
+
+def test_uniform_decimals_look_like_numbers() -> None:
+    """Whole numbers keep their zeros, and no digit is lost."""
+    many = "12345678901234567890123456789012345678901234567890"
+    texts = ["100", "1E+2", "1.50", many, "-0.00", "0E+9", f"{many}.5"]
+    assert [str(uniform(Decimal(each))) for each in texts] == ["100", "100", "1.5", many, "0", "0", f"{many}.5"]
 
 
 @pytest.mark.parametrize("value", [object(), SecretStr("a"), SecretBytes(b"a"), len, [object()], int])

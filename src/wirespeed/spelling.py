@@ -10,7 +10,8 @@ import re
 import typing
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from datetime import UTC, date, datetime, time, timedelta
+from copy import copy
+from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from enum import Enum, Flag
 from fractions import Fraction
@@ -119,11 +120,98 @@ def _datetime(value: datetime) -> str:
 
 
 def _time(value: time) -> str:
-    offset = value.utcoffset()
-    if offset is None:
+    if value.utcoffset() is None:
         return f"time({time.isoformat(value.replace(tzinfo=None))})"
+    return f"time({_since_midnight(value)}Z)"
+
+
+def _since_midnight(value: time) -> timedelta:
+    """Return the time since midnight in UTC, which is below 0 or above a day if it is another day there."""
     since = timedelta(hours=value.hour, minutes=value.minute, seconds=value.second, microseconds=value.microsecond)
-    return f"time({since - offset}Z)"
+    return since - (value.utcoffset() or timedelta(0))
+
+
+def uniform(value: Any) -> Any:
+    """Return a value whose JSON is the same for all values with one canonical text; at any depth.
+
+    A decimal loses its trailing zeros, an instant is in UTC, and what has no order is sorted.
+    """
+    if isinstance(value, Enum):
+        return uniform(value.value)
+    for types, make in _UNIFORM:
+        if isinstance(value, types):
+            return make(value)
+    if dataclasses.is_dataclass(type(value)):
+        return _uniform_fields(value, _dataclass_items(value))
+    return value
+
+
+def _uniform_decimal(value: Decimal) -> Decimal:
+    sign, digits, exponent = value.as_tuple()
+    if not isinstance(exponent, int):
+        return value
+    text = "".join(map(str, digits)).lstrip("0")
+    significant = text.rstrip("0")
+    exponent = exponent + len(text) - len(significant) if significant else 0
+    if 0 < exponent <= _ZEROS:  # 100, and not 1E+2
+        significant, exponent = significant + "0" * exponent, 0
+    return Decimal((sign if significant else 0, tuple(map(int, significant or "0")), exponent))
+
+
+_NAMES = (str, int, float, bool, NoneType)
+"""Types of what may name a member of a JSON object."""
+
+_ZEROS = 64
+"""Zeros at the end of a whole decimal that are written, rather than an exponent."""
+
+
+def _uniform_datetime(value: datetime) -> datetime:
+    try:
+        return value if value.utcoffset() is None else value.astimezone(UTC)
+    except OverflowError:  # the instant is outside the years of a datetime in UTC
+        return value
+
+
+def _uniform_time(value: time) -> time:
+    if value.utcoffset() is None:
+        return value
+    since = _since_midnight(value)
+    hours = since // timedelta(hours=1)
+    offset = timedelta(hours=max(0, -hours) + min(0, 23 - hours))  # not 0 if it is another day in UTC
+    return (_EPOCH + since + offset).time().replace(tzinfo=timezone(offset))
+
+
+def _uniform_mapping(value: Mapping[Any, Any]) -> dict[Any, Any]:
+    items = {name if type(name) in _NAMES else str(uniform(name)): uniform(each) for name, each in value.items()}
+    return {name: items[name] for name in sorted(items, key=str)}
+
+
+def _uniform_fields(value: Any, fields: Iterable[tuple[str, Any]]) -> Any:
+    made = copy(value)
+    for name, each in fields:
+        object.__setattr__(made, name, uniform(each))
+    return made
+
+
+_UNIFORM: list[tuple[type | tuple[type, ...], Callable[[Any], Any]]] = [
+    (float, lambda value: float.__add__(value, 0.0)),
+    (bytearray, bytes),
+    (Decimal, _uniform_decimal),
+    (datetime, _uniform_datetime),
+    (time, _uniform_time),
+    (PureWindowsPath, lambda value: PureWindowsPath(str(value).lower())),
+    (BaseModel, lambda value: _uniform_fields(value, [*value.__dict__.items()])),
+    ((list, tuple, deque), lambda value: list(map(uniform, value))),
+    ((set, frozenset), lambda value: list(map(uniform, sorted(value, key=_order_in_set)))),
+    (dict, _uniform_mapping),
+]
+
+
+def _order_in_set(value: Any) -> str:
+    try:
+        return spelled(value)
+    except Unspellable:
+        return str(value)
 
 
 def _mapping(value: Mapping[Any, Any]) -> str:

@@ -1,17 +1,21 @@
 """Records carry states whole between processes, and equal rows have one key."""
 
+from datetime import UTC, datetime, time, timedelta, timezone
+from decimal import Decimal
 from enum import Enum
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import SecretStr
 
 from wirespeed.hub.replica import record_of, state_of
 from wirespeed.identity import Sender
 from wirespeed.log.base import Encoded, Marks, Removed
 from wirespeed.log.record import Record
 from wirespeed.log.table import row_name
+from wirespeed.spelling import Unspellable
 
 ROWS = st.one_of(st.text(), st.integers(), st.booleans(), st.floats(allow_infinity=False), st.none())
 SENDERS = st.builds(
@@ -22,6 +26,9 @@ SENDERS = st.builds(
     channel_info=st.sampled_from([b"", '"\u00e4"'.encode()]),
 )
 MARKS = st.builds(Marks, st.dictionaries(st.text(), st.text()), st.none() | SENDERS)
+
+
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
 
 class Color(Enum):
@@ -51,10 +58,32 @@ def test_rows_travel(row: Any, is_removed: bool) -> None:
     assert record_of(arrived, has_row=True) == record
 
 
-@pytest.mark.parametrize(("one", "same"), [(1, 1.0), (Color.RED, 1), ("a", "a"), ((1, 2), [1, 2])])
+@pytest.mark.parametrize(
+    ("one", "same"),
+    [
+        (1, 1.0),
+        (Color.RED, 1),
+        ("a", "a"),
+        ((1, 2), [1, 2]),
+        (Decimal("1.0"), Decimal("1.000")),
+        ((1, Decimal(2)), (1, Decimal("2.0"))),
+        (NOON, NOON.astimezone(timezone(timedelta(hours=2)))),
+        (NOON.timetz(), time(13, tzinfo=timezone(timedelta(hours=1)))),
+    ],
+)
 def test_equal_rows_have_one_key(one: Any, same: Any) -> None:
     """The broker knows a row by its text, which is the same for values that clients cannot distinguish."""
-    assert record_of(Removed(one), has_row=True) == record_of(Removed(same), has_row=True)
+    record = record_of(Removed(one), has_row=True)
+    assert record == record_of(Removed(same), has_row=True)
+    arrived = state_of(record)
+    assert isinstance(arrived, Removed)
+    assert record_of(arrived, has_row=True) == record
+
+
+def test_secrets_are_no_rows() -> None:
+    """With a broker, too, a secret identifies no row: all of them would be one."""
+    with pytest.raises(Unspellable):
+        record_of(Encoded(b"1", SecretStr("a")), has_row=True)
 
 
 def test_true_is_another_row_than_one() -> None:

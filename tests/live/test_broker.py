@@ -1,12 +1,13 @@
 """An app with a broker: its processes, which are two apps here, share their topics through a real Valkey."""
 
-from datetime import date
+from datetime import UTC, date, datetime, time, timedelta, timezone
+from decimal import Decimal
 from typing import Any
 
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
-from pydantic import BaseModel
+from pydantic import BaseModel, create_model
 
 from tests.waiting import PATIENCE, until_async
 from wirespeed import DeclarationError, Live, LiveRouter, Topic
@@ -32,6 +33,33 @@ async def test_processes_share_a_topic(url: str) -> None:
     async with lifespan(one), lifespan(two), connect(two, "/news") as watcher:
         await news.publish(1)
         assert await watcher.receive_json() == 1
+
+
+CET = timezone(timedelta(hours=1))
+SPELLINGS: list[tuple[Any, list[Any], Any]] = [
+    (Decimal, [Decimal("1.0"), Decimal("1.00"), Decimal("1.000")], "1"),
+    (datetime, [datetime(2026, 1, 1, 12, tzinfo=UTC), datetime(2026, 1, 1, 13, tzinfo=CET)], "2026-01-01T12:00:00Z"),
+    (time, [time(13, tzinfo=CET), time(12, tzinfo=UTC)], "12:00:00Z"),
+    (tuple[int, Decimal], [(1, Decimal("2.0")), (1, Decimal(2))], [1, "2"]),
+]
+
+
+@pytest.mark.parametrize(("kind", "spellings", "key"), SPELLINGS)
+async def test_rows_that_are_equal_are_one(url: str, kind: Any, spellings: list[Any], key: Any) -> None:
+    """A process changes, grows and removes a row by any spelling of its key; a watcher gets one key all the time."""
+    entry: Any = create_model("Entry", id=(kind, ...), text=(str, ...))
+    apps = [FastAPI(), FastAPI()]
+    one, two = (Live(each, broker=url).topic("/rows", entry, by="id", grows="text") for each in apps)
+    async with lifespan(apps[0]), lifespan(apps[1]), connect(apps[1], "/rows?append=1") as watcher:
+        for spelling in spellings:
+            await one.publish(entry(id=spelling, text="a"))
+            assert (await watcher.receive_json())["key"] == key
+            await two.append(spellings[0], "b")
+            assert await watcher.receive_json() == {"key": key, "append": {"text": "b"}}
+        assert [each.text for each in await two.snapshot()] == ["ab"]
+        await two.remove(spellings[-1])
+        assert await watcher.receive_json() == {"key": key, "removed": True}
+        assert await one.snapshot() == []
 
 
 async def test_history_of_an_empty_log(url: str) -> None:

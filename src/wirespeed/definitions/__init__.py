@@ -15,7 +15,7 @@ from .revocation import Criteria, Revocable, Revocation, settle_revocation
 from .statistics import DURATIONS, LATENCIES, BrokerHealth, Histogram, LoopLag, RunStatistics, WatchStatistics
 from .stream import Call, Intake, Overlap, Stream, TakesMessages
 from .tagged import Snapshot, Tagged, has_appends, has_snapshots, split, untagged, whole
-from .values import values_of
+from .values import type_of_row, values_of
 from .watched import (
     AfterEnd,
     AppHub,

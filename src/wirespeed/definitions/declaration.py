@@ -1,6 +1,7 @@
 """Declarations of topics as plain data, by which processes without the app's code can publish to them."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from functools import lru_cache, partial
@@ -22,7 +23,7 @@ from ..raw import RawJSON, field_of
 from ..readback import name_in_json, name_in_python
 from ..spelling import spelled
 from .key import Key, Made, plain_parameter
-from .values import values_of
+from .values import type_of_row, values_of
 from .watched import TopicDefinition, Watched, WatchedOptions
 
 _PLAIN = (str, int, float, bool, NoneType, date, datetime, time, timedelta, Decimal, UUID)
@@ -52,6 +53,8 @@ class Declaration(BaseModel):
     encoding: Literal["json", "text", "bytes", "raw"]
     by: str | None
     """Name in JSON of the field that identifies a row; None in logs without rows."""
+    row: str | dict[Literal["literal", "union"], tuple[Any, ...]] | None = None
+    """Type of that field, which every process knows; None if only the app knows it."""
     text: str | None = None
     """Name of the text that grows in the JSON of a row; empty if it is the value, None if nothing grows."""
     key: tuple[_Parameter, ...]
@@ -63,9 +66,12 @@ def declaration_of(watched: Watched[Any, Any], retention: Retention) -> Declarat
     key = tuple(_declared(plain_parameter(each)) for each in watched.key.parameters)
     values = watched.log_kind.values
     text = None if values.grow is None else values.field
-    by = None if watched.options.by is None else name_in_json(watched.adapter, watched.options.by)
+    by = row = None
+    if watched.options.by is not None:
+        by = name_in_json(watched.adapter, watched.options.by)
+        row = _text_of(type_of_row(watched.value_type, watched.options.by))
     return Declaration.model_validate(
-        {"retention": retention, "encoding": encoding, "by": by, "text": text, "key": key}
+        {"retention": retention, "encoding": encoding, "by": by, "row": row, "text": text, "key": key}
     )
 
 
@@ -83,14 +89,25 @@ def topic_of(path: str, declared: Declaration, value_type: Any = None) -> TopicD
     row_of = None
     if by is not None:
         row_of = partial(_field, by if value_type is None else name_in_python(adapter(value_type), by), by)
+    values = values_of(type_, row_of, declared.text)
+    if declared.row is not None:
+        values = replace(values, row=partial(_read, TypeAdapter(_type_of(declared.row))))
     return TopicDefinition(
         path=path,
         title=title,
         key=Key(title, [_parameter(title, each) for each in declared.key]),
         value_type=type_,
-        log_kind=LogKind(declared.retention, values_of(type_, row_of, declared.text)),
+        log_kind=LogKind(declared.retention, values),
         options=WatchedOptions(keep="latest", by=by, retain=None),  # the retention has what they would say
     )
+
+
+def _read(type_: TypeAdapter[Any], row: Any) -> Any:
+    """Return the key of a row as the app reads it, which may know the text 1.50 as a number."""
+    try:
+        return type_.validate_python(row)
+    except ValidationError:  # values are not validated here
+        return row
 
 
 def _field(name: str, in_json: str, value: Any) -> Any:

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from enum import Enum
 from typing import Any
 
 from ..identity import Sender
@@ -11,6 +10,7 @@ from ..log.base import Encoded, Log, Marks, Piece, Removed, State
 from ..log.position import Position
 from ..log.record import Record
 from ..log.table import row_key
+from ..spelling import SECRETS, Unspellable, uniform
 from .logs import LogReader
 
 
@@ -39,10 +39,17 @@ def state_of(record: Record) -> State:
 
 
 def _row(row: Any) -> bytes:
-    """Return the text by which a broker knows a row: the same for rows that are equal, such as 1 and 1.0."""
-    if isinstance(row, Enum):
-        return _row(row.value)
-    return row_key(int(row) if type(row) is float and row.is_integer() else row)
+    """Return the text by which a broker and all clients know a row: one for all keys with the same ``row_name``.
+
+    It is made of the key alone. The first spelling, which a log in memory keeps, is not known to all processes.
+
+    Raises:
+        Unspellable: It is a secret.
+    """
+    if isinstance(row, SECRETS):
+        raise Unspellable("a secret cannot identify a row: its key is shown to clients, and all secrets look alike")
+    row = row if type(row) in (str, int) else uniform(row)
+    return row_key(int(row) if isinstance(row, float) and row.is_integer() else row)
 
 
 def sender_json(sender: Sender | None) -> bytes:

@@ -10,7 +10,7 @@ from typing import Any
 from ..brokers.broker import Broker, Post, Range, Stored
 from ..definitions import Receipt
 from ..errors import BrokerDown, Stopped, TooManyLogs, TopicComplete
-from ..log.base import Encoded, Entry, Log, Piece, Removed
+from ..log.base import Encoded, Entry, Log, Piece
 from ..log.cache import CACHED, Tally
 from ..log.kinds import LogKind
 from ..log.position import Position
@@ -284,5 +284,5 @@ def _ignored(result: Stored, value: Any) -> None:
 
 
 def _record(kind: LogKind, value: Any) -> Record:
-    state = value if type(value) in (Encoded, Piece, Removed) else kind.values.taken(value)
+    state = value if type(value) in (Encoded, Piece) else kind.values.taken(value)
     return record_of(state, has_row=kind.retention.kind == "table")

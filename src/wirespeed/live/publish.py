@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import nullcontext
 from functools import cache, lru_cache, partial
-from typing import Annotated, Any, Literal, NamedTuple, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, NamedTuple
 from urllib.parse import parse_qs
 
 from fastapi import APIRouter, Depends, FastAPI
@@ -22,7 +22,7 @@ from starlette.routing import Mount
 
 from ..codec import few, plain_type
 from ..declare import arguments_of
-from ..definitions import Receipt, Tagged, Topic, TopicDefinition, Validated
+from ..definitions import Receipt, Tagged, Topic, TopicDefinition, Validated, type_of_row
 from ..errors import BrokerRefused, InvalidKey, LogFull, NoSuchRow, TopicComplete, Unavailable
 from ..hub import Hub
 from ..raw import RawJSON, elements, member
@@ -242,12 +242,7 @@ def _valid(field: str, adapter: TypeAdapter[Any], value: Any) -> Any:
 @lru_cache(maxsize=1000)
 def _type_of_row(value_type: Any, by: str) -> TypeAdapter[Any]:
     """Return the type of the field that identifies a row: a UUID, for example, is text in JSON."""
-    plain = plain_type(value_type)
-    if isinstance(plain, type) and issubclass(plain, BaseModel):
-        annotation: Any = plain.model_fields[by].rebuild_annotation()
-    else:
-        annotation = get_type_hints(get_origin(plain) or plain, include_extras=True).get(by, Any)
-    return TypeAdapter(annotation)
+    return TypeAdapter(type_of_row(value_type, by))
 
 
 def _found(entrance: Entrance, name: str) -> tuple[TopicDefinition[..., Any], Validated]:

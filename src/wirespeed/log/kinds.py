@@ -20,6 +20,10 @@ def _ignore(error: Exception, value: Any) -> None:
     """Do nothing; the hub replaces this."""
 
 
+def _fixed(row: Any) -> Any:
+    return row if type(row) in IMMUTABLE else deepcopy(row)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Values:
     """The way from the values of a log to payloads, rows and marks.
@@ -33,12 +37,14 @@ class Values:
         order: Returns the value of a payload by which the rows of a table are ordered; None if they are in the order
             of their last changes.
         descending: True if the largest comes first.
+        row: Makes the key of a row, which this process may change later, one that it does not change.
         whole: Returns the rows of a value that stands for a whole table, and None for others; None if no value does.
         failed: Called once for each value that cannot be encoded, if it is encoded only when it is read.
     """
 
     encode: Encode
     row_of: Callable[[Any], Any] | None = None
+    row: Callable[[Any], Any] = _fixed
     grow: Encode | None = None
     field: str = ""
     split: Callable[[Any], tuple[Any, Marks | None]] | None = None
@@ -54,12 +60,12 @@ class Values:
             Exception: Errors of ``split``, ``encode``, ``grow`` and ``row_of``.
         """
         if type(value) is Removed:
-            return Removed(_fixed(value.row))
+            return Removed(self.row(value.row))
         if type(value) is Append and self.grow is not None:
-            return Piece(self.grow(value.text), _fixed(value.row))
+            return Piece(self.grow(value.text), self.row(value.row))
         if self.split is not None:
             value, marks = self.split(value)
-        row = None if self.row_of is None else _fixed(self.row_of(value))
+        row = None if self.row_of is None else self.row(self.row_of(value))
         return Encoded(self.encode(value), row, marks)
 
     def state(self, value: Any, marks: Marks | None = None) -> State:
@@ -70,10 +76,6 @@ class Values:
             return self.taken(value, marks)
         except Exception as error:
             return Spoilt(error, value)
-
-
-def _fixed(row: Any) -> Any:
-    return row if type(row) in IMMUTABLE else deepcopy(row)
 
 
 class LogKind(NamedTuple):
