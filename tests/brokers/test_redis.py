@@ -1,9 +1,11 @@
 """The broker for Redis keeps the contract with a real Valkey, also when the server is killed, paused or cut off."""
 
 import asyncio
+import struct
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
+from typing import Any
 
 import pytest
 
@@ -13,11 +15,13 @@ from tests.brokers.contract import LAST, LATEST, TABLE, BrokerContract, Process,
 from tests.brokers.valkey import Pipe, Valkey
 from tests.lanes.turns import counting_turns, until
 from tests.waiting import NEVER
+from wirespeed.brokers.broker import Range
+from wirespeed.brokers.redis import attached
 from wirespeed.brokers.redis import broker as redis_broker
 from wirespeed.brokers.redis import node as redis_node
 from wirespeed.brokers.redis.attached import Attached
 from wirespeed.brokers.redis.broker import RedisBroker
-from wirespeed.brokers.redis.spelling import channel_of, keys_of
+from wirespeed.brokers.redis.spelling import channel_of, keys_of, range_of
 from wirespeed.errors import BrokerDown
 from wirespeed.log.position import Position
 from wirespeed.log.record import Retention
@@ -193,6 +197,27 @@ class TestRedisBroker(BrokerContract):
             await one.publish("a", LAST, "2")
             await until(lambda: len(replica.entries) == 2)
             assert (replica.payloads(), replica.begins) == ([b"1", b"2"], 1)
+
+    async def test_damaged_range_is_read_again(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A reply that cannot be read leaves the replica behind only until the next attempt."""
+        async with self.processes() as (one, two):
+            replica = await two.attach("a", LAST)
+            await one.publish("a", LAST, "1")
+            await until(lambda: replica.entries)
+            damage = [struct.error("damaged")]
+
+            def damaged(*reply: Any) -> Range:
+                if damage:
+                    raise damage.pop()
+                return range_of(*reply)
+
+            monkeypatch.setattr(attached, "range_of", damaged)
+            self.pipe.cut()
+            await until(lambda: replica.is_stale)
+            await self.start()
+            await one.publish("a", LAST, "2")
+            await until(lambda: replica.payloads() == [b"1", b"2"])
+            assert damage == []
 
     async def test_cut_within_a_message(self) -> None:
         """A connection that ends in the middle of a message leaves no trace of the message."""

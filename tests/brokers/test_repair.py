@@ -1,6 +1,9 @@
 """Gap repair against a simulated server: however messages travel, the replica ends up equal to the server's log."""
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from random import Random
+from typing import Literal
 
 import pytest
 from hypothesis import settings
@@ -21,6 +24,38 @@ BESIDE = 600
 """Bytes that one message of this test counts for, about."""
 
 
+class FaultyRecorder(Recorder):
+    """A replica whose next call may fail.
+
+    Attributes:
+        fails: Whether the next call raises before or after it has done its work; None if it does not raise.
+    """
+
+    fails: Literal["before", "after"] | None = None
+
+    def begin(self, at: Position, held: Sequence[tuple[int, Record]]) -> None:
+        with self.faulty() as works:
+            if works:
+                super().begin(at, held)
+
+    def append(self, previous: int, offset: int, record: Record) -> None:
+        with self.faulty() as works:
+            if works:
+                super().append(previous, offset, record)
+
+    def completed(self) -> None:
+        with self.faulty() as works:
+            if works:
+                super().completed()
+
+    @contextmanager
+    def faulty(self) -> Iterator[bool]:
+        fails, self.fails = self.fails, None
+        yield fails != "before"
+        if fails is not None:
+            raise ArithmeticError
+
+
 class RepairMachine(RuleBasedStateMachine):
     """One replica and one server, with a network between them that does what the rules say."""
 
@@ -32,7 +67,7 @@ class RepairMachine(RuleBasedStateMachine):
         super().__init__()
         self.server = Server(Random(0), is_sparse=self.is_sparse)
         self.server.open("name", self.retention)
-        self.recorder = Recorder(self.server.truth, self.retention)
+        self.recorder = FaultyRecorder(self.server.truth, self.retention)
         self.repair = Repair(self.recorder, self.retention, holding=Holding(self.most))
         self.now = 0.0
         self.batches = 0
@@ -109,7 +144,7 @@ class RepairMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.repair.state is State.DOWN)
     @rule()
     def subscribe(self) -> None:
-        self.is_lossy = False
+        self.is_lossy = self.recorder.fails is not None
         self.want(self.repair.subscribed(self.now))
 
     @rule(
@@ -170,9 +205,16 @@ class RepairMachine(RuleBasedStateMachine):
         if more:
             self.publish([0] * more, removes=False)
 
+    @rule(when=st.sampled_from(["before", "after"]))
+    def break_replica(self, when: Literal["before", "after"]) -> None:
+        """Let the next call of the replica raise, before or after it has done its work."""
+        self.recorder.fails = when
+        self.is_lossy = True
+
     @rule()
     def settle(self) -> None:
         """Let the network deliver everything: then the replica has what the server retains."""
+        self.recorder.fails = None
         if self.repair.state is State.DOWN:
             self.subscribe()
         self.deliver_all()
@@ -262,7 +304,7 @@ class Bench:
 
     def __init__(self, retention: Retention = LAST, holding: Holding | None = None) -> None:
         self.truth = {epoch: [(offset, record(offset)) for offset in range(1, 30)] for epoch in ("e", "f")}
-        self.recorder = Recorder(self.truth, retention)
+        self.recorder = FaultyRecorder(self.truth, retention)
         self.repair = Repair(self.recorder, retention, holding=holding)
         self.answer(self.repair.subscribed(0.0), 2)
 
@@ -423,6 +465,50 @@ def test_failed_read_is_tried_again() -> None:
     assert again == Read(Position("e", 2), b"2")
     bench.answer(again, 6)
     assert bench.offsets() == [1, 2, 3, 4, 5, 6]
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("what", ["begin", "append", "fill", "completed"])
+def test_replica_that_raises_begins_again(what: str, when: Literal["before", "after"]) -> None:
+    """Whichever call raises, the replica is stale, and begins again after a while with everything that is retained."""
+    bench = Bench()
+    read = bench.repair.message(bench.message(5), 1.0) if what in ("begin", "fill") else None
+    bench.recorder.fails = when
+    match what:
+        case "append":
+            bench.repair.message(bench.message(3), 1.0)
+        case "completed":
+            bench.repair.message(Message("e", 2, ()), 1.0)
+        case "fill":
+            bench.answer(read, 5, 1.0)
+        case "begin":
+            assert read is not None
+            bench.repair.ranged(read, Range(Position("f", 5), False, bench.truth["f"][:5]), 1.0)
+    assert bench.recorder.is_stale
+    assert bench.repair.due(1.0 + RETRY / 2) is None
+    whole = bench.answer(bench.repair.due(1.0 + RETRY), 5, 2.0)
+    assert whole == Read(None, b"")
+    bench.answer(whole, 5, 2.0)
+    assert (bench.offsets(), bench.repair.state, bench.recorder.is_stale) == ([1, 2, 3, 4, 5], State.LIVE, False)
+    bench.repair.message(bench.message(6), 2.0)
+    assert bench.offsets() == [1, 2, 3, 4, 5, 6]
+
+
+def test_replica_that_always_raises_is_read_less_and_less_often() -> None:
+    """The pauses double up to that of a check: a record that no replica can take does not occupy the broker."""
+    bench = Bench()
+    bench.recorder.fails = "before"
+    bench.repair.message(bench.message(3), 0.0)
+    now, pauses = 0.0, []
+    for _ in range(10):
+        raised = now
+        while (part := bench.repair.due(now)) is None:
+            now += RETRY
+        pauses.append(now - raised)
+        bench.recorder.fails = "before"
+        bench.answer(bench.answer(part, 3, now), 3, now)
+    assert pauses[:4] == [RETRY, 2 * RETRY, 4 * RETRY, 8 * RETRY]
+    assert pauses[-2:] == [CHECK, CHECK]
 
 
 def test_what_is_held_is_bounded() -> None:

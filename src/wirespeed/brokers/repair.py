@@ -6,6 +6,8 @@ and reports the ``Range``.
 
 Messages form a chain: each names the offset of the entry before it. As long as the chain holds, records are appended
 as they arrive. Where it breaks, further messages are held, and one read closes the gap.
+
+A replica that raises may have a part of what it was given. It begins again, after a pause that grows each time.
 """
 
 from collections import deque
@@ -13,6 +15,7 @@ from collections.abc import Sequence
 from enum import Enum, auto
 from typing import NamedTuple
 
+from ..isolation import isolated, log_error
 from ..log.position import Position
 from ..log.record import Record, Replica, Retention, standing
 from .broker import Range
@@ -22,7 +25,8 @@ CHECK = 25.0
 a fifth more or less for each log, so that not all are read at once."""
 
 RETRY = 0.5
-"""Seconds after which a read that has failed is tried again."""
+"""Seconds after which a read that has failed is tried again, or a replica that has raised begins again. While a replica
+raises, the seconds double each time, up to those of a check."""
 
 _LOST = (1 << 53) - 1
 """An offset that no log reaches: a position with it makes the broker begin a new epoch."""
@@ -138,6 +142,8 @@ class Repair:
         self._left: deque[str] = deque(maxlen=_EPOCHS)
         """The epochs that the log had before."""
         self._has_begun = self._is_ended = self._is_stale = False
+        self._failures = 0
+        """Number of times that the replica has raised since it last began. If there are any, it has to begin again."""
         self._newest = -1
         """The newest offset that a message of this subscription had."""
         self._is_doubtful = False
@@ -161,9 +167,13 @@ class Repair:
         self._forget()
         self.state = State.DOWN
         self._reading = None
+        self._mark_stale(now)
+
+    def _mark_stale(self, now: float) -> None:
         if self._has_begun and not self._is_stale:  # before it has begun, the caller of attach() still waits
             self._is_stale = True
-            self._replica.stale(now)
+            with isolated("A replica could not be marked as stale."):
+                self._replica.stale(now)
 
     def close(self) -> None:
         """Stop calling the replica, and drop what is held."""
@@ -175,6 +185,13 @@ class Repair:
         """Take a message of the subscription."""
         if self.state is State.DOWN:
             return None
+        try:
+            return self._take(message, now)
+        except Exception as error:
+            self._raised(error, now)
+            return None
+
+    def _take(self, message: Message, now: float) -> Read | None:
         is_repeated = self._is_repeated(message)
         if self.state is State.FILLING:
             self._hold(message)
@@ -194,13 +211,23 @@ class Repair:
             return None
         self._reading = None
         self._quiet_since = now
+        try:
+            return self._take_range(read, range_, now)
+        except Exception as error:
+            self._raised(error, now)
+            return None
+
+    def _take_range(self, read: Read, range_: Range, now: float) -> Read | None:
         if range_.at.epoch in self._left and read.since != (lost := Position(range_.at.epoch, _LOST)):
             # A server that was behind has come back: it would assign offsets again that stood for other entries.
             self.state = State.FILLING
-            return self._read(lost)
+            return self._read(Read(lost, b""))
         # The values of a run that is over must not be taken for current ones by a replica that opens the log.
         is_over = not self._has_begun and range_.is_ended and not self._stays()
-        if self._fits(range_) and not is_over:
+        fits = self._fits(read, range_)
+        if fits and self._failures:
+            return self._read(Read(None, b""))  # this range is only what follows
+        if fits and not is_over:
             self._extend(range_)
         elif self.state is State.LIVE:
             # Only a quiet log was checked. Messages that came meanwhile were not held, and may be missing in the range.
@@ -217,8 +244,8 @@ class Repair:
 
     def _settle(self, range_: Range) -> None:
         if self._is_stale:
-            self._is_stale = False
             self._replica.stale(None)
+            self._is_stale = False
         if range_.is_ended and range_.at == self.head:
             if self._has_begun or self._retention.keeps_end:  # otherwise the run that it is opened for is yet to come
                 self._complete()
@@ -228,8 +255,22 @@ class Repair:
     def failed(self, read: Read, now: float) -> None:
         """Note that a read has failed while the subscription is healthy; :meth:`due` tries again after a while."""
         if read is self._reading:
-            self._reading = None
-            self._quiet_since = now - self._check + RETRY
+            self._wait(now, RETRY)
+
+    def _raised(self, error: Exception, now: float) -> None:
+        """Note that the replica has raised; :meth:`due` lets it begin again after a while."""
+        log_error(error, "A copy of a log at the broker could not be updated. It is read again.")
+        self._forget_held()  # the next read includes it
+        self._wait(now, min(RETRY * 2 ** min(self._failures, 10), self._check))
+        self._failures += 1
+        self.state = State.FILLING
+        self._is_stale = False  # or not: the replica may have taken a part of the call
+        self._mark_stale(now)
+
+    def _wait(self, now: float, seconds: float) -> None:
+        """Read nothing for a while."""
+        self._reading = None
+        self._quiet_since = now - self._check + seconds
 
     def due(self, now: float) -> Read | None:
         """Let time pass: return a read if a quiet log has to be checked, or a failed read repeated.
@@ -277,15 +318,15 @@ class Repair:
         for offset, record in entries:
             if offset > head:
                 self._replica.append(head, offset, record)
+                self._is_ended = self._is_stale = False
                 head = offset
         if head != self.head.offset:
             self.head = Position(epoch, head)
-            self._is_ended = self._is_stale = False
 
     def _complete(self) -> None:
         if not self._is_ended:
-            self._is_ended = True
             self._replica.completed()
+            self._is_ended = True
 
     # Reading
 
@@ -294,15 +335,16 @@ class Repair:
         self._quiet_since = now
         return self._read()
 
-    def _read(self, since: Position | None = None) -> Read:
+    def _read(self, read: Read | None = None) -> Read:
         self._known = len(self._held)
         self._is_doubtful = False
-        self._reading = Read(self.head, self.tag) if since is None else Read(since, b"")
+        self._reading = read or Read(self.head, self.tag)
         return self._reading
 
-    def _fits(self, range_: Range) -> bool:
+    def _fits(self, read: Read, range_: Range) -> bool:
         """Return True if the replica only needs to append what is in a range."""
-        return self.head is not None and range_.follows and range_.at.epoch == self.head.epoch
+        is_next = read.since is not None and range_.follows
+        return is_next and self.head is not None and range_.at.epoch == self.head.epoch
 
     def _extend(self, range_: Range) -> None:
         assert self.head is not None
@@ -312,12 +354,13 @@ class Repair:
             self.tag = range_.tag
 
     def _begin(self, range_: Range, entries: Sequence[tuple[int, Record]]) -> None:
+        self._replica.begin(range_.at, entries)
         if self.head is not None and self.head.epoch != range_.at.epoch:
             self._left.append(self.head.epoch)
         self.head, self.tag = range_.at, range_.tag
         self._newest = -1
         self._is_ended = self._is_stale = False
-        self._replica.begin(range_.at, entries)
+        self._failures = 0
 
     # Messages that wait for a range
 

@@ -73,7 +73,7 @@ class Replica(Protocol):
     """One process's copy of one log. A broker calls these methods in the event loop, never concurrently.
 
     The sequence of calls describes the broker's log: ``begin`` comes first, and every ``append`` continues the entry
-    before it.
+    before it. After a call that raises, the copy is stale, and begins again after a while.
     """
 
     def begin(self, at: Position, held: Sequence[tuple[int, Record]]) -> None:

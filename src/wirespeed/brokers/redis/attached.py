@@ -5,7 +5,7 @@ import random
 from collections.abc import Callable
 
 from ...errors import BrokerDown
-from ...isolation import isolated
+from ...isolation import log_error
 from ...log.position import Position
 from ...log.record import Replica, Retention
 from ..repair import Holding, Read, Repair, State
@@ -110,16 +110,17 @@ class Attached(RedisSubscription):
         loop = asyncio.get_running_loop()
         try:
             reply = await self._servers.result(call)
-        except (BrokerDown, ReplyError) as error:
+            range_ = range_of(reply, self._retention, read.since.offset if read.since else 0, None)
+        except Exception as error:
+            if not isinstance(error, BrokerDown | ReplyError):
+                log_error(error, "A range of the broker could not be read.")
             if not self._is_over:
                 self._repair.failed(read, loop.time())
                 self.fail(f"Redis has refused to read: {error}")
             return
         if self._is_over:
             return
-        with isolated("A range of the broker could not be applied."):
-            range_ = range_of(reply, self._retention, read.since.offset if read.since else 0, None)
-            self._fill(self._repair.ranged(read, range_, loop.time()))
+        self._fill(self._repair.ranged(read, range_, loop.time()))
         if self._repair.state is State.LIVE:
             self._servers.caught_up(self)
             if not self.ready.done():
