@@ -588,6 +588,13 @@ def test_without_multiplexed_connection(app: FastAPI) -> None:
     assert details(app)["surfaces"] == ["websocket", "get", "sse"]
 
 
+def test_withheld_values(app: FastAPI, live: Live) -> None:
+    """A definition whose earlier values are withheld is offered over HTTP by its events only."""
+    live.topic("/news", str, keep=10, history=False)
+    assert details(app)["surfaces"] == ["websocket", "multiplexed", "sse"]
+    assert document(app)["operations"]["news.send"]["bindings"]["http"]["method"] == "GET"
+
+
 def test_new_definitions_appear(app: FastAPI, live: Live) -> None:
     """The document is made again when routes were added; what a caller changes in it stays the caller's."""
     live.topic("/a", str)

@@ -68,6 +68,17 @@ def test_answer_that_a_topic_always_has(app: FastAPI, live: Live) -> None:
     assert said == ["The topic has no value.", "Other."]
 
 
+def test_withheld_values(app: FastAPI, live: Live) -> None:
+    """A GET is documented by its events only if earlier values are withheld, and not at all for bytes."""
+    live.topic("/news", str, keep=10, history=False)
+    live.topic("/raw", bytes, keep=10, history="resume")
+    paths = app.openapi()["paths"]
+    assert list(paths) == ["/news"]
+    responses = paths["/news"]["get"]["responses"]
+    assert list(responses) == ["200", "406"]
+    assert list(responses["200"]["content"]) == ["text/event-stream"]
+
+
 def test_errors_of_routers(app: FastAPI, live: Live) -> None:
     """Answers of routers and of inclusions are there, too; those of the app's own routes stay as they are."""
     router = LiveRouter(responses={401: {"model": Problem}})

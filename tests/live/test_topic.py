@@ -14,7 +14,7 @@ from fastapi import Depends, FastAPI, Header, HTTPException, WebSocketException
 from fastapi.testclient import TestClient
 from pydantic import BaseModel
 
-from tests.exchanges import Event, events_of
+from tests.exchanges import Event, Exchange, events_of
 from tests.lanes.turns import turns, until
 from tests.live.multiplexing import speaking
 from tests.live.source import farewell, refusal, texts
@@ -305,6 +305,42 @@ async def test_history_is_withheld(app: FastAPI, live: Live) -> None:
                 assert await response.event() == Event("c", str(position))
         assert (await speaker.ask({"history": {"channel": "news", "limit": 9}}))["error"]["code"] == 108
         assert await news.snapshot() == ["a", "b", "c", "c", "c"]
+
+
+@pytest.mark.parametrize("history", [False, "resume"])
+async def test_newest_value_is_withheld(app: FastAPI, live: Live, history: Literal[False, "resume"]) -> None:
+    """A GET and a HEAD are refused if earlier values are withheld, in the same way with a value as without."""
+    news = live.topic("/news", str, keep=10, history=history)
+
+    async def answered(method: str, condition: str | None) -> tuple[int, dict[str, str], bytes]:
+        headers = {} if condition is None else {"if-none-match": condition}
+        async with Exchange(app, "/news", method=method, headers=headers) as exchange:
+            body = await exchange.body()
+            return exchange.status, exchange.headers, body
+
+    async with lifespan(app):
+        asked = [(method, each) for method in ("GET", "HEAD") for each in (None, "*")]
+        empty = [await answered(*each) for each in asked]
+        assert [status for status, _, _ in empty] == [406] * len(asked)
+        position = await news.publish("a")
+        assert [await answered(*each) for each in asked] == empty
+        assert await answered("GET", f'"{position}"') == empty[0]
+        news.complete()
+        assert [await answered(*each) for each in asked] == empty
+
+
+async def test_withheld_feed_is_not_started(app: FastAPI, live: Live) -> None:
+    """A GET that is refused because earlier values are withheld does not start the feed."""
+    started: list[int] = []
+
+    @live.feed("/ticks", keep=5, history=False)
+    async def ticks() -> AsyncIterator[int]:
+        started.append(1)
+        yield 1
+
+    async with lifespan(app), Exchange(app, "/ticks") as exchange:
+        assert exchange.status == 406
+        assert started == []
 
 
 async def test_history_is_for_those_who_return(app: FastAPI, live: Live) -> None:

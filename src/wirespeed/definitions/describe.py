@@ -100,7 +100,9 @@ def _methods(definition: Definition) -> tuple[Literal["get", "post", "sse"], ...
     if isinstance(definition, Call):
         return ("post",)
     events: tuple[Literal["sse"], ...] = () if plain_type(definition.value_type) is bytes else ("sse",)
-    return ("get" if isinstance(definition, Watched) else "post", *events)
+    if not isinstance(definition, Watched):
+        return ("post", *events)
+    return ("get", *events) if definition.options.history is True else events
 
 
 def _parameter(path: str, declared: Parameter) -> ParameterDescription:

@@ -190,7 +190,7 @@ class Channel:
         elif self._received:
             made[f"{own_id}.receive"] = self._operation("receive", self._references(self._received))
         takes_post = made.get(f"{own_id}.receive", made.get(f"{own_id}.send", {}))
-        if "get" in self._surfaces:
+        if self._is_watched and {"get", "sse"} & set(self._surfaces):
             made[f"{own_id}.send"]["bindings"] = {"http": self._http_binding("GET")}
         elif "post" in self._surfaces:
             takes_post["bindings"] = {"http": self._http_binding("POST")}

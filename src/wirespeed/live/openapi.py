@@ -37,11 +37,16 @@ class _Octets(Response):
     media_type = "application/octet-stream"
 
 
+class _Events(Response):
+    media_type = "text/event-stream"
+
+
 _TEXT = {"schema": {"type": "string"}}
 _BYTES = {"schema": {"type": "string", "format": "binary"}}
 _ANY_BODY = {"required": True, "content": {"application/json": {"schema": {"description": "Any JSON."}}}}
 _NEWEST = "The newest value; as Server-Sent Events, all values from now on."
 _DESCRIPTIONS = {"stream": "The values, as they come.", "call": "The value.", "feed": _NEWEST, "topic": _NEWEST}
+_WITHHELD = "Earlier values are withheld: accept Server-Sent Events."
 _OTHERS: dict[str, dict[int, Any]] = {
     "feed": {503: {"description": "No value was available in time; try again."}},
     "topic": {404: {"description": "The topic has no value."}},
@@ -149,12 +154,16 @@ def _answers(definition: Description) -> dict[str, Any]:
         response_class, model, content = PlainTextResponse, None, content | {"text/plain": _TEXT}
     elif definition.options.get("by") is not None:
         model = GenericAlias(list, model)
+    words = _DESCRIPTIONS[kind]
     responses: dict[int, Any] = {200: {"content": content}}
-    if is_watched:
+    if is_watched and "get" not in definition.surfaces:
+        response_class, model, words = _Events, None, "All values from now on."
+        responses = {200: {"content": {"text/event-stream": _TEXT}}, 406: {"description": _WITHHELD}}
+    elif is_watched:
         responses |= {304: {"description": "The client has the newest value already."}} | _OTHERS[kind]
     return {
         "response_class": response_class,
         "response_model": model,
-        "response_description": _DESCRIPTIONS[kind],
+        "response_description": words,
         "responses": responses,
     }

@@ -54,7 +54,9 @@ class WatchedRoutes:
         note(made.endpoint, self._router, self._documentation)
         if made.http is not None:
             # HEAD has a route of its own, which OpenAPI does not show.
-            in_openapi = documented(*describe([Placed(watched.path, watched, http=True)]), options=self._documentation)
+            (described,) = describe([Placed(watched.path, watched, http=True)])
+            is_answered = {"get", "sse"} & set(described.surfaces)  # bytes that are withheld have neither
+            in_openapi = documented(described, options=self._documentation) if is_answered else _NOT_IN_OPENAPI
             for method, options in {"GET": in_openapi, "HEAD": _NOT_IN_OPENAPI}.items():
                 self._router.add_api_route(
                     watched.path,

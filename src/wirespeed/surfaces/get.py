@@ -30,11 +30,15 @@ async def answer(request: Request, watched: Watched[Any, Any], hub: Hub, argumen
     """Answer one GET or HEAD.
 
     Raises:
-        HTTPException: 404, a topic without a value; 406, events of bytes; 422, a wish is invalid; 503, no value came in
-            time, or too many keys are watched.
+        HTTPException: 404, a topic without a value; 406, events of bytes, or the newest value of a log that withholds
+            earlier ones; 422, a wish is invalid; 503, no value came in time, or too many keys are watched.
     """
     if accepts_events(", ".join(request.headers.getlist("accept")) or None):
         return _events(request, watched, hub, arguments)
+    if watched.options.history is not True:
+        raise HTTPException(
+            406, f"This {watched.kind} withholds earlier values: accept text/event-stream for new ones."
+        )
     limit = limit_of(watched, request.query_params)
     values = watched.key.pick(arguments)
     name = hub.name(watched, watched.key.text(values))
