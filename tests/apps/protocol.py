@@ -129,6 +129,16 @@ def few(name: str) -> None:
     """Keep few values."""
 
 
+@live.topic("/resumed/{name}", JsonValue, keep=5, history="resume")
+def resumed(name: str) -> None:
+    """Show few values, and only to clients that return."""
+
+
+@live.topic("/withheld/{name}", JsonValue, keep=5, history=False)
+def withheld(name: str) -> None:
+    """Keep few values, and show none of them."""
+
+
 @live.topic("/price/{name}", JsonValue, keep="latest")
 def price(name: str) -> None:
     """Keep the newest value."""
@@ -321,6 +331,8 @@ TOPICS: dict[str, Topic[..., Any]] = {
     "room": room,
     "note": note,
     "few": few,
+    "resumed": resumed,
+    "withheld": withheld,
     "price": price,
     "table": table,
     "stored": stored,

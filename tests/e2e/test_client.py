@@ -391,6 +391,27 @@ def test_positions_resume_a_watch_in_another_process(site: Site) -> None:
     run(main)
 
 
+@pytest.mark.parametrize("name", ["few", "resumed", "withheld"])
+def test_a_lossy_watch_goes_on(site: Site, name: str) -> None:
+    """After its position is lost, a lossy watch gets later values, whether or not the server shows earlier ones."""
+    channel = f"{name}/lossy"
+
+    async def main() -> None:
+        async with connect(site.gate.url) as connection:
+            values = connection.publications(channel, since=Position("gone", 7), lossy=True)
+            for number in (1, 2):
+                arrival = asyncio.create_task(until((each.value async for each in values), number))
+                while not arrival.done():
+                    await publish(site, channel, number)
+                    await asyncio.wait([arrival], timeout=PAUSE)
+                assert arrival.result()[-1] == number
+                site.gate.shut()
+                await publish(site, channel, *range(10, 60))
+                site.gate.open()
+
+    run(main)
+
+
 def test_changes_of_the_connection_are_reported(site: Site) -> None:
     """The application learns that the connection is made, lost, made again, and closed."""
     states: list[str] = []

@@ -215,17 +215,22 @@ class ClientConnection:
     def _beginning(self, path: str, since: Position, watch: "Arrivals[Any]") -> Callable[[str], Awaitable[Any]]:
         """Return the function by which the SDK learns where a subscription begins.
 
-        The SDK calls it again if the server does not have the position any more.
+        The SDK calls it again if the server does not have the position any more, and whenever it has raised.
         """
         times = itertools.count()
 
         async def begin(channel: str) -> Any:
-            position = since
-            if next(times):
-                watch.lose()
-                rest = await self.history(path, bytes, limit=1)
-                position = rest[0].position._replace(offset=rest[0].position.offset - 1) if rest else rest.position
-            return centrifuge.StreamPosition(offset=position.offset, epoch=position.epoch)
+            if not next(times):
+                return centrifuge.StreamPosition(offset=since.offset, epoch=since.epoch)
+            watch.lose()
+            try:
+                rest = await self._client.history(path, limit=1)
+            except centrifuge.ReplyError as error:
+                if not error.temporary:  # the server withholds the past, or refuses the watch, too, which then ends
+                    self._client.get_subscription(channel)._get_state = None
+                raise
+            offset = rest.publications[0].offset - 1 if rest.publications else rest.offset
+            return centrifuge.StreamPosition(offset=offset, epoch=rest.epoch)
 
         return begin
 
