@@ -5,12 +5,15 @@ import json
 import random
 import socket
 import struct
+from contextlib import suppress
+from itertools import product
 from urllib.parse import quote
 
 import pytest
 
 from tests.clients import eventually
 from tests.servers import Server, serve
+from tests.waiting import PATIENCE
 
 APP = "tests.apps.churn:app"
 CLIENTS = 1000
@@ -127,3 +130,33 @@ def test_rude_clients(loop: str, http: str, lane: str) -> None:
         asyncio.run(churn_at_once(server.port))
         is_clean(server)
         assert server.output() == ""
+
+
+STREAMED = [
+    request("GET", "/feed/5", b"", EVENTS),
+    request("POST", "/stream", b""),
+    request("POST", "/live/http_stream", CONNECT.encode()),
+    request("GET", f"/live/sse?cf_connect={quote(CONNECT)}", b"", EVENTS),
+]
+BEHIND = [
+    request("GET", "/feed/6", b""),
+    request("GET", "/feed/6", b"", EVENTS) * 3,
+    upgrade("/feed/6"),
+    request("GET", "/feed/6", b"") + b"\0\r\n\r\n",
+]
+"""Bytes that a client may send behind a request whose response goes on."""
+
+
+@pytest.mark.parametrize(("loop", "http"), [("asyncio", "httptools"), ("uvloop", "httptools"), ("asyncio", "h11")])
+@pytest.mark.parametrize("at_once", [True, False])
+def test_requests_behind_a_response_that_goes_on(loop: str, http: str, at_once: bool) -> None:
+    """Nothing stays of clients that have sent another request before they leave, and the server stops."""
+    with serve(APP, options=["--loop", loop, "--http", http, "--log-level", "warning"]) as server:
+        for first, behind in product(STREAMED, BEHIND):
+            with socket.create_connection(("127.0.0.1", server.port), PATIENCE) as client, suppress(ConnectionError):
+                client.sendall(first + behind if at_once else first)
+                client.recv(1)
+                client.sendall(b"" if at_once else behind)
+        is_clean(server)
+        server.stop()
+        assert server.output().replace("WARNING:  Invalid HTTP request received.\n", "") == ""

@@ -60,6 +60,19 @@ def test_responses_behind_a_middleware_that_waits_for_them(sent: bytes) -> None:
         server.stop(timeout=5.5)
 
 
+@pytest.mark.parametrize("http", ["h11", "httptools"])
+def test_requests_behind_a_response_that_goes_on(http: str) -> None:
+    """They do not begin when the server ends the response before them, and their client does not keep it."""
+    with (
+        serve("tests.apps.churn:app", options=["--http", http]) as server,
+        socket.create_connection(("127.0.0.1", server.port)) as client,
+    ):
+        client.sendall(request("GET", "/feed/1", b"", EVENTS) * 3)
+        wait_for_clients(server, 1)
+        server.stop()
+        assert server.output().count('"GET /feed/1') == 1
+
+
 SUBSCRIBED = f"{CONNECT}\n" + '{"id":2,"subscribe":{"channel":"grouped"}}'
 
 

@@ -19,6 +19,9 @@ from wirespeed.lanes.uvicorn_http import ResponseGuard, find
 pytestmark = pytest.mark.anyio
 
 LIMIT = 16 * 1024
+REQUEST = b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n"
+UPGRADE = b"GET / HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n"
+INSIDES = ("flow", "transport", "disconnected", "response_complete", "keep_alive", "on_response", "message_event")
 START = {"type": "http.response.start", "status": 200, "headers": []}
 
 
@@ -61,7 +64,7 @@ async def seated(http: Any) -> AsyncIterator[Seat]:
         await server.startup([listening])
         reader, writer = await asyncio.open_connection(*listening.getsockname(), limit=1024)
         try:
-            writer.write(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n")
+            writer.write(REQUEST)
             async with asyncio.timeout(PATIENCE):
                 yield Seat(*await arrived, reader, writer)
         finally:
@@ -91,7 +94,15 @@ async def test_unexpected_insides_are_left_alone(http: str, monkeypatch: pytest.
     """If uvicorn is built differently, the response has no guard."""
     async with seated(http) as seat:
         exchange: Any = find(seat.receive)
-        for name in ("flow", "transport", "disconnected", "response_complete", "on_response", "message_event"):
+        for name in (
+            "flow",
+            "transport",
+            "disconnected",
+            "response_complete",
+            "on_response",
+            "message_event",
+            "keep_alive",
+        ):
             with monkeypatch.context() as patch:
                 patch.setattr(exchange, name, None)
                 assert find(seat.receive) is None
@@ -107,6 +118,52 @@ async def test_server_knows_of_a_client_that_has_left(http: str) -> None:
         assert (exchange.transport.is_closing(), exchange.disconnected) == (True, False)
         await guard.left()
         assert exchange.disconnected
+
+
+@pytest.mark.parametrize("guarded", [True, False])
+async def test_client_with_further_requests_leaves(http: str, guarded: bool) -> None:
+    """The exchange that is served learns that its client has left, however many requests wait behind it."""
+    async with seated(http) as seat:
+        assert (await seat.receive())["type"] == "http.request"
+        exchange: Any = find(seat.receive)
+        guard = guarding(seat)[1] if guarded else None
+        seat.writer.write(REQUEST * 3)
+        await until(lambda: exchange.flow.read_paused)
+        exchange.transport.abort()
+        if guard is not None:
+            guard.finish()
+            await guard.left()
+            assert "connection_lost" not in vars(exchange.on_response.__self__)
+        else:
+            assert find(seat.receive) is None  # and a response that begins now has no one to wait for
+        assert await seat.receive() == {"type": "http.disconnect"}
+
+
+async def test_connection_does_not_become_a_websocket(http: str) -> None:
+    """A client that asks for a WebSocket behind its request does not keep the exchange that is served."""
+    async with seated(http) as seat:
+        exchange, guard = guarding(seat)
+        await seat.send(START)
+        seat.writer.write(UPGRADE)
+        await until(lambda: exchange.flow.read_paused or exchange.disconnected)
+        exchange.transport.abort()
+        await guard.left()
+        assert exchange.disconnected
+
+
+async def test_websocket_behind_a_request_without_a_guard(http: str) -> None:
+    """A connection that has become a WebSocket is left to that, and the request before it is over."""
+    async with seated(http) as seat:
+        assert (await seat.receive())["type"] == "http.request"
+        exchange: Any = find(seat.receive)
+        protocol = exchange.on_response.__self__
+        seat.writer.write(UPGRADE)
+        await until(lambda: exchange.flow.read_paused or exchange.transport.get_protocol() is not protocol)
+        if http == "httptools":  # with h11, uvicorn reads one request after the other
+            assert find(seat.receive) is None
+            assert await seat.receive() == {"type": "http.disconnect"}
+        else:
+            assert find(seat.receive) is exchange
 
 
 async def test_waiting_bytes_are_bounded(http: str) -> None:

@@ -37,6 +37,7 @@ class Exchange(Protocol):
     message_event: Event  # set when something arrived, or the client has left
     disconnected: bool
     response_complete: bool
+    keep_alive: bool
     on_response: Callable[[], None]  # a method of the connection's protocol object
 
 
@@ -55,8 +56,13 @@ def find(receive: Callable[..., Any]) -> Exchange | None:
     if not expected:
         logger.debug("A response is served without bounds: this version of uvicorn is not supported.")
         return None
-    # If the client left while a dependency was waiting, methods of uvloop's transports raise.
-    return None if exchange.transport.is_closing() else cast("Exchange", exchange)
+    # If the client left while a dependency was waiting, methods of uvloop's transports raise. If it asked for a
+    # WebSocket meanwhile, the connection belongs to that.
+    transport = exchange.transport
+    if transport.is_closing() or transport.get_protocol() is not exchange.on_response.__self__:
+        _lost(exchange)
+        return None
+    return cast("Exchange", exchange)
 
 
 def _is_as_expected(exchange: Any) -> bool:
@@ -64,12 +70,25 @@ def _is_as_expected(exchange: Any) -> bool:
     return (
         isinstance(exchange.disconnected, bool)
         and isinstance(exchange.response_complete, bool)
+        and isinstance(exchange.keep_alive, bool)
         and isinstance(exchange.flow.write_paused, bool)
         and isinstance(exchange.message_event, Event)
         and callable(exchange.transport.get_write_buffer_size)
         and callable(exchange.on_response.__self__.shutdown)
+        and callable(exchange.on_response.__self__.connection_lost)
         and exchange.on_response.__self__.transport is exchange.transport
     )
+
+
+def _lost(exchange: Exchange) -> None:
+    """Let an exchange know that its client has left.
+
+    With httptools, uvicorn lets only the exchange know that arrived last: a client that has sent its next request
+    already would keep the one that is served.
+    """
+    if not exchange.response_complete:
+        exchange.disconnected = True
+    exchange.message_event.set()
 
 
 class ResponseGuard(Guard):
@@ -85,12 +104,28 @@ class ResponseGuard(Guard):
         self._protocol: Any = cast("Any", exchange.on_response).__self__
         self._protocols_shutdown = self._protocol.shutdown
         self._protocol.shutdown = self._shutdown
+        self._protocol.connection_lost = self._connection_lost
+        self._protocol.handle_websocket_upgrade = self._upgrade
 
     def _shutdown(self) -> None:
         self._stopping = True
         with isolated("A response could not be ended before the server stops."):
             self._on_shutdown()
+        self._exchange.keep_alive = False  # uvicorn, too, but of the request that arrived last
         self._protocols_shutdown()
+
+    def _connection_lost(self, error: Exception | None) -> None:
+        self._let_go()
+        _lost(self._exchange)
+        self._protocol.connection_lost(error)
+
+    def _upgrade(self, *_: object) -> None:
+        # The connection would belong to the WebSocket, and the end of that would not end this response.
+        self.transport.abort()
+
+    def _let_go(self) -> None:
+        for name in ("shutdown", "connection_lost", "handle_websocket_upgrade"):
+            vars(self._protocol).pop(name, None)
 
     def writable(self) -> bool:
         return not self._exchange.flow.write_paused
@@ -122,6 +157,7 @@ class ResponseGuard(Guard):
 
     def finish(self) -> None:
         self._over = True
-        vars(self._protocol).pop("shutdown", None)  # the connection may serve other requests
+        if not self.transport.is_closing():  # it may serve other requests; if it closes, `left` waits for that
+            self._let_go()
         if not self.settled():
             self._sweep.watch(self)
