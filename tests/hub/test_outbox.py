@@ -15,7 +15,7 @@ from tests.brokers.simulated import Network, SimulatedBroker
 from tests.hub.stepping import BACKEND, SteppedLoop, running
 from tests.lanes.turns import turns
 from wirespeed.brokers.broker import Post, Stored
-from wirespeed.definitions import Receipt
+from wirespeed.definitions import Receipt, on_settled
 from wirespeed.errors import BacklogFull, LogFull, Stopped
 from wirespeed.hub.outbox import FIRST_PAUSE, LONGEST_PAUSE, PAUSE, PIECE_BYTES, POST_BYTES, RATE, Outbox, Queue
 from wirespeed.log.position import Position
@@ -46,7 +46,11 @@ class Bench:
 
     def queue(self, retention: Retention, name: str = "name") -> Queue:
         """Return the queue of a key."""
-        return self.outbox.queue(name, retention, self.record, lambda result, value: self.done.append(result))
+        return self.outbox.queue(name, retention, self.record, self.note)
+
+    def note(self, result: Stored, value: Any) -> None:
+        """Note the result of a value."""
+        self.done.append(result)
 
     def record(self, value: Any) -> Record:
         """Make a record of a text; of ``["row", "text"]`` one of a row, and None removes it."""
@@ -461,6 +465,78 @@ async def test_a_broker_that_answers_for_other_records() -> None:
         await running().pass_time(PAUSE)
         assert receipt.result(0).offset == 3
         await bench.outbox.close(1)
+
+
+class Odd(BaseException):
+    """An exception that is not an error."""
+
+
+@pytest.mark.parametrize("error", [ArithmeticError(), SystemExit(), asyncio.CancelledError(), Odd()])
+@pytest.mark.parametrize("where", ["receipt", "done"])
+async def test_failure_to_note_a_result_concerns_no_other(where: str, error: BaseException) -> None:
+    """An error of a callback is logged: the other receipts have their results, and later values are sent."""
+
+    def fail(*outcome: object) -> None:
+        raise error
+
+    async with bench() as b:
+        receipts = [Receipt("topic '/name'") for _ in range(2)]
+        queue = b.outbox.queue("name", LAST, b.record, fail if where == "done" else b.note)
+        for receipt in receipts:
+            if where == "receipt":
+                on_settled(receipt, fail)
+            queue.publish("a", receipt)
+        receipts += b.publish(LAST, "b", name="other")
+        await running().pass_time(PAUSE)
+        receipts += b.publish(LAST, "c") + b.publish(LAST, "d", name="other")
+        await running().pass_time(PAUSE)
+        assert [receipt.result(0).offset for receipt in receipts] == [1, 2, 1, 3, 2]
+        assert b.outbox.waiting == 0
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+async def test_post_that_ends_unexpectedly() -> None:
+    """Its values fail with the reason, and later ones of its keys are sent."""
+
+    class Ending(SimulatedBroker):
+        ends = True
+
+        async def publish(self, posts: Sequence[Post]) -> Sequence[Sequence[Stored]]:
+            if self.ends:
+                self.ends = False
+                raise Odd
+            return await super().publish(posts)
+
+    network = Network()
+    async with Ending(network) as broker:
+        b = Bench(network, broker)
+        for receipt in b.publish(LAST, "a", "b") + b.publish(LATEST, "c", name="other"):
+            with pytest.raises(RuntimeError, match="Odd"):
+                await receipt
+        receipts = b.publish(LAST, "d") + b.publish(LATEST, "e", name="other")
+        await running().pass_time(1.0)
+        assert [receipt.result(0).offset for receipt in receipts] == [1, 1]
+        await b.outbox.close(1)
+
+
+async def test_encoder_that_ends_in_an_odd_way_fails_its_own_value() -> None:
+    """A newest value is encoded when it is sent: whatever its serializer raises, other keys are sent, too."""
+
+    def exits(value: str) -> Record:
+        if value == "bad":
+            raise SystemExit
+        return Record(value.encode())
+
+    async with bench() as b:
+        receipts = [Receipt("topic '/name'") for _ in range(3)]
+        queue = b.outbox.queue("name", LATEST, exits, b.note)
+        queue.publish("bad", receipts[0])
+        b.queue(LAST, "other").publish("a", receipts[1])
+        with pytest.raises(RuntimeError, match="SystemExit"):
+            await receipts[0]
+        queue.publish("good", receipts[2])
+        await running().pass_time(1.0)
+        assert [receipt.result(0).offset for receipt in receipts[1:]] == [1, 1]
 
 
 @pytest.mark.parametrize("retention", [LATEST._replace(size=1 << 24), TABLE._replace(size=1 << 24)])

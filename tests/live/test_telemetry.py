@@ -223,12 +223,12 @@ async def brief() -> AsyncIterator[str]:
     yield "first"
 
 
-def failing(at: str) -> tuple[FastAPI, Live]:
+def failing(at: str, broker: str | None = None) -> tuple[FastAPI, Live]:
     """Return an app whose spans cannot be begun, or cannot be ended."""
     provider = TracerProvider()
     provider.add_span_processor(FailingProcessor(at))
     app = FastAPI(telemetry=TelemetryConfig(tracer_provider=provider))
-    live = Live(app)
+    live = Live(app, broker=broker)
     live.stream("/words/{number}")(words)
     live.stream("/kept", resume=NEVER)(brief)
     live.stream("/brief")(brief)
@@ -282,6 +282,29 @@ async def test_span_that_cannot_be_ended(path: str, caplog: pytest.LogCaptureFix
         await until(lambda: sum(each.completed for each in live.running().values()) == 1)
         assert live.statistics().failed == 0
     assert [each.exc_info[0] for each in caplog.records if each.exc_info] == [ArithmeticError]
+
+
+@pytest.mark.parametrize("at", ["start", "end"])
+@pytest.mark.parametrize("has_broker", [False, True])
+async def test_publication_that_cannot_be_traced(
+    at: str, has_broker: bool, server: Valkey, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The values are published all the same, with a broker and without, and the error is logged."""
+    server.command("FLUSHALL")
+    app, live = failing(at, f"redis://127.0.0.1:{server.port}" if has_broker else None)
+    numbers = live.topic("/numbers", int, keep=10)
+    stored: list[int] = []
+
+    @app.post("/publish")
+    async def publish() -> None:
+        stored.extend([(await receipt).offset for receipt in [numbers.publish(number) for number in (1, 2)]])
+
+    async with lifespan(app), connect(app, "/numbers") as client:
+        for _ in range(2):
+            async with Exchange(app, "/publish", method="POST"):
+                assert [await client.receive_json() for _ in range(2)] == [1, 2]
+        await until(lambda: stored == [1, 2, 3, 4])
+    assert {each.exc_info[0] for each in caplog.records if each.exc_info} == {ArithmeticError}
 
 
 async def test_multiplexed_connection(scene: Scene) -> None:

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from ..isolation import isolated, log_error
 from ..log.position import Position
-from ..log.record import Record, Replica, Retention, standing
+from ..log.record import Record, Replica, Retention, contents, standing
 from .broker import Range
 
 CHECK = 25.0
@@ -410,9 +410,4 @@ def _last(message: Message) -> int:
 
 
 def _size(message: Message) -> int:
-    return _BESIDE + sum(_BESIDE + _contents(record) for _, record in message.entries)
-
-
-def _contents(record: Record) -> int:
-    tags = sum(len(key) + len(value) for key, value in record.tags.items())
-    return len(record.payload or b"") + len(record.row or b"") + len(record.sender) + tags
+    return _BESIDE + sum(_BESIDE + contents(record) for _, record in message.entries)

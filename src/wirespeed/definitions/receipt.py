@@ -8,6 +8,7 @@ from threading import Lock
 from typing import Any
 
 from ..errors import BindingError
+from ..isolation import isolated
 from ..log.position import Position
 
 logger = logging.getLogger("wirespeed")
@@ -121,7 +122,8 @@ def _call_settled(receipt: Receipt) -> None:
     with _making:
         callback, receipt._on_settled = receipt._on_settled, None
     if callback is not None:
-        callback(receipt._position, receipt._error)
+        with isolated("The outcome of a publication could not be passed on."):
+            callback(receipt._position, receipt._error)
 
 
 def is_awaited(receipt: Receipt) -> bool:

@@ -12,6 +12,7 @@ import secrets
 from collections import deque
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import count, islice
 from typing import Any
 from weakref import WeakSet
@@ -23,7 +24,8 @@ from ..isolation import log_error
 from ..lanes.lane import nothing
 from ..log.base import IMMUTABLE
 from ..log.position import Position
-from ..log.record import Record, Retention, grown
+from ..log.record import Record, Retention, contents, grown
+from ..runs.outcome import Completed, failed_by, run_now
 
 RATE = 60.0
 """Posts per second of a key whose newer values replace older ones; pages do not paint more often."""
@@ -157,7 +159,7 @@ class Queue:
         if self._kind == "latest" and (size_of := IMMUTABLE.get(type(value))) is not None:
             return value, self._beside + size_of(value)
         record = self._record(value)
-        return record, self._beside + _size(record)
+        return record, self._beside + contents(record)
 
     def _slot(self, record: Any) -> Hashable:
         """Return what the values that replace each other have in common."""
@@ -218,13 +220,12 @@ class Queue:
 
     def _encoded(self, item: _Item) -> Record | None:
         value = item.value
-        try:
-            record = self._record(value)
-        except Exception as error:
-            self.settle(item, error)
+        outcome = run_now(partial(self._record, value))
+        if not isinstance(outcome, Completed):
+            self.settle(item, failed_by(outcome.error).exception)
             return None
-        item.value = record  # instead of the value: both would wait for the broker, and one would be counted
-        grown = _size(record) - IMMUTABLE[type(value)](value)
+        item.value = record = outcome.value  # not the value: both would wait, and one would be counted
+        grown = contents(record) - IMMUTABLE[type(value)](value)
         item.size += grown
         self._outbox.waiting += grown
         return record
@@ -257,13 +258,15 @@ class Queue:
     def settle(self, item: _Item, result: Stored) -> None:
         """Note the result of one record."""
         self._outbox.waiting -= item.size
-        if item.receipt is not None or item.replaced is not None:
-            item.settle(result)
-            if self._kind == "last" and item.receipt is not None and is_awaited(item.receipt):
-                self.rests_until = 0.0
         try:
+            if item.receipt is not None or item.replaced is not None:
+                item.settle(result)
+                if self._kind == "last" and item.receipt is not None and is_awaited(item.receipt):
+                    self.rests_until = 0.0
             self._done(result, item.value)
-        except Exception as error:
+        except BaseException as error:  # it would end the post, and the other records would have no results
+            if isinstance(error, KeyboardInterrupt):
+                raise
             log_error(error, "The result of a publication could not be noted.")
 
     def is_empty(self) -> bool:
@@ -409,7 +412,7 @@ class Outbox:
             task.add_done_callback(self._posting.discard)
 
     async def _post(self, taken: Sequence[tuple[Queue, list[tuple[_Item, Record]]]]) -> None:
-        waiting: list[_Sending] = []
+        waiting: deque[_Sending] = deque()
         for queue, items in taken:
             if items:
                 records = [record for _, record in items]
@@ -420,12 +423,15 @@ class Outbox:
         try:
             # The numbers of the batches make sure that nothing is stored twice.
             while waiting:
-                waiting = self._settle(waiting, await self._results([post for _, _, post in waiting]))
+                self._settle(waiting, await self._results([post for _, _, post in waiting]))
                 if waiting:
                     await asyncio.sleep(pause)
                     pause = min(2 * pause, LONGEST_PAUSE)
         except asyncio.CancelledError:
             self._settle(waiting, [[Stopped(queue.name)] * len(items) for queue, items, _ in waiting])
+        except BaseException as error:  # its queues would be busy forever
+            self._settle(waiting, [[failed_by(error).exception] * len(items) for _, items, _ in waiting])
+            raise
 
     async def _results(self, posts: Sequence[Post]) -> Sequence[Sequence[Stored] | None]:
         """Publish, and return the results of each post; None if they are unknown."""
@@ -440,19 +446,19 @@ class Outbox:
             return [[error] * len(post.records) for post in posts]
         return [None if _is_to_repeat(post, stored) else stored for post, stored in zip(posts, results, strict=True)]
 
-    def _settle(self, sent: Sequence[_Sending], results: Sequence[Sequence[Stored] | None]) -> list[_Sending]:
-        """Note the results of posts; return those that have none."""
-        left = []
-        for sending, stored in zip(sent, results, strict=True):
-            queue, items, _ = sending
+    def _settle(self, waiting: deque[_Sending], results: Sequence[Sequence[Stored] | None]) -> None:
+        """Note the results of posts; those that have none go on waiting."""
+        for stored in results:
+            queue, items, _ = sending = waiting.popleft()
             if stored is None:
-                left.append(sending)
+                waiting.append(sending)
                 continue
-            for (item, _), result in zip(items, stored, strict=True):
-                queue.settle(item, result)
-            self._sent(queue)
+            try:
+                for (item, _), result in zip(items, stored, strict=True):
+                    queue.settle(item, result)
+            finally:
+                self._sent(queue)
         self._make_room()
-        return left
 
     def _sent(self, queue: Queue) -> None:
         if self._is_over:
@@ -492,9 +498,3 @@ def _grows(value: Any) -> bool:
 def _is_to_repeat(post: Post, stored: Sequence[Stored]) -> bool:
     """Return True if the results of a post are unknown, or its log is being loaded: publications follow that."""
     return type(stored[0]) is BrokerDown or (post.fence is None and Fenced in map(type, stored))
-
-
-def _size(record: Record) -> int:
-    payload, row, tags, sender, _ = record
-    size = len(payload or b"") + len(row or b"") + len(sender)
-    return size + sum(len(name) + len(tag) for name, tag in tags.items()) if tags else size

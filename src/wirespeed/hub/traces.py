@@ -3,16 +3,18 @@
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..definitions import Receipt, on_settled
-from ..isolation import isolated
+from ..isolation import isolated, log_error
 from ..log.position import Position
-from ..runs.outcome import Failed, Outcome
+from ..runs.outcome import Completed, Failed, Outcome, run_now
 from .clock import Clock
 
 if TYPE_CHECKING:
     from ..tracing import PublicationSpan, Tracing
+
+T = TypeVar("T")
 
 NOTICE = b"trace"
 """Word of the notice by which processes learn of a publication's context. Those without tracing ignore it."""
@@ -48,13 +50,13 @@ class Traces:
             publish: Publishes the value.
             stored: Called in the event loop once the value is stored, with the context of the publication.
         """
-        span = None if self.tracing is None else self.tracing.publication(path)
+        span = None if self.tracing is None else _made(partial(self.tracing.publication, path))
         if span is None:
             return publish()
         try:
             receipt = publish()
         except BaseException as error:
-            span.end(error)
+            _made(partial(span.end, error))
             raise
         on_settled(receipt, partial(_settled, span, stored))
         return receipt
@@ -67,7 +69,21 @@ class Traces:
             context: Context of the publication.
         """
         if self.tracing is not None and watchers:
-            clock.after_round(self.tracing.delivery(path_of(name), context, watchers))
+            end = _made(partial(self.tracing.delivery, path_of(name), context, watchers))
+            if end is not None:
+                clock.after_round(partial(_made, end))
+
+
+def _made(make: Callable[[], T]) -> T | None:
+    """Call something that makes or ends a span of a publication or delivery; return None if it fails, which is logged.
+
+    It runs the processors of the app's spans. A value and its receipt must not depend on them.
+    """
+    outcome = run_now(make)
+    if isinstance(outcome, Completed):
+        return outcome.value
+    log_error(outcome.error, "A publication could not be traced.")
+    return None
 
 
 def path_of(name: str) -> str:
@@ -88,7 +104,7 @@ def _run(
 def _settled(
     span: "PublicationSpan", stored: Callable[[str], None], position: Position | None, error: Exception | None
 ) -> None:
-    context = span.end(error)
+    context = _made(partial(span.end, error))
     if position is not None and context:
         with isolated("The context of a publication could not be sent."):
             stored(context)

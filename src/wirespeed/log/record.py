@@ -49,6 +49,13 @@ def standing(records: Sequence[Record]) -> Sequence[Record]:
     return records[next(whole_at, 0) :]
 
 
+def contents(record: Record) -> int:
+    """Return the bytes of everything that a record has."""
+    payload, row, tags, sender, _ = record
+    size = len(payload or b"") + len(row or b"") + len(sender)
+    return size + sum(len(name) + len(tag) for name, tag in tags.items()) if tags else size
+
+
 class Retention(NamedTuple):
     """The entries that a broker retains of one log. It is plain data, and equal in all processes of an app."""
 
