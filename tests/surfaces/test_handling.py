@@ -11,10 +11,11 @@ from tests.lanes.turns import until
 from wirespeed import Settings
 from wirespeed.codec import decoder
 from wirespeed.definitions import Handler
-from wirespeed.errors import InboxFull, InvalidMessage
+from wirespeed.errors import InboxFull
 from wirespeed.hub import Hub
 from wirespeed.runs.outcome import Completed, Failed, Refused
 from wirespeed.surfaces.handling import Handled, Handling
+from wirespeed.surfaces.runs import Invalid
 
 pytestmark = pytest.mark.anyio
 
@@ -69,7 +70,7 @@ async def test_every_end_is_answered() -> None:
 
     answers = Answers()
     messages = handling(take, answers)
-    invalid = InvalidMessage("not text")
+    invalid = Invalid(b"not text")
     for item in ("teapot", "bug", invalid):
         messages.offer(item, 1)
     await messages.finish()

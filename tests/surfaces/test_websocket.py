@@ -1,8 +1,10 @@
 """The raw WebSocket of streams: the messages that a client receives, their order, and the end of its connection."""
 
 import asyncio
+import gc
 import json
 import logging
+import tracemalloc
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, nullcontext
 from typing import Annotated, Any
@@ -204,6 +206,63 @@ async def test_values_that_wait_are_counted() -> None:
                 await client.send_text(text)
                 await turns(5)
             assert live.statistics().refused == ({} if stream is stuck else {"inbox full": 1})
+
+
+Numbers = Annotated[list[int], Message()]
+WRONG = json.dumps(["x"] * 20)
+"""A message of 100 bytes with 20 errors, which take 2 kB as JSON and 10 kB as objects."""
+
+
+def stream_of(live: Live) -> None:
+    """Declare a stream that is busy with its first message."""
+
+    @live.stream("/")
+    async def stream(numbers: Numbers) -> AsyncIterator[int]:
+        await asyncio.Event().wait()
+        yield len(numbers)
+
+
+def call_of(live: Live) -> None:
+    """Declare such a call."""
+
+    @live.call("/")
+    async def call(numbers: Numbers) -> None:
+        await asyncio.Event().wait()
+
+
+def handler_of(live: Live) -> None:
+    """Declare a topic with such a handler."""
+
+    @live.topic("/", str).on_message
+    async def take(numbers: Numbers) -> None:
+        await asyncio.Event().wait()
+
+
+@pytest.mark.parametrize("declare", [stream_of, call_of, handler_of])
+async def test_errors_that_wait_are_counted(declare: Callable[[Live], None], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Messages that do not validate count with the errors that wait for their turn, and these take no more."""
+    monkeypatch.setattr("wirespeed.surfaces.handling.HANDLING_TIMEOUT", 0.01)  # this handler never ends by itself
+    app = FastAPI()
+    live = Live(app, settings=Settings(max_inbox_bytes=100_000))
+    declare(live)
+    async with lifespan(app), connect(app, "/") as client:
+        await client.send_text("[]")
+        await turns(5)
+        gc.collect()
+        tracemalloc.start()
+        try:
+            for _ in range(30):
+                await client.send_text(WRONG)
+                await turns(5)
+            gc.collect()
+            assert tracemalloc.get_traced_memory()[0] < 150_000
+        finally:
+            tracemalloc.stop()
+        assert live.statistics().refused == {"invalid message": 30}
+        for _ in range(30):
+            await client.send_text(WRONG)
+            await turns(5)
+        assert live.statistics().refused["inbox full"] == 1
 
 
 # Ends

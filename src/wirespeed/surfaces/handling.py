@@ -7,18 +7,17 @@ from functools import partial
 from typing import Any
 
 from ..definitions import Handler
-from ..errors import InvalidMessage
 from ..hub import Hub
 from ..runs.inbox import Budget, Inbox
 from ..runs.outcome import Outcome, run_in_thread
 from ..runs.overlap import Broken, QueuedRuns
-from .runs import run_for_client
+from .runs import Invalid, run_for_client
 
 HANDLING_TIMEOUT = 2.0
 """Seconds that a handler has for the messages of a client that has left, before it is cancelled."""
 
-Handled = Outcome[None] | InvalidMessage
-"""The end of the handling of a message; an ``InvalidMessage`` never reached the handler."""
+Handled = Outcome[None] | Invalid
+"""The end of the handling of a message; an ``Invalid`` never reached the handler."""
 
 
 class Handling(QueuedRuns):
@@ -52,7 +51,7 @@ class Handling(QueuedRuns):
         """Queue a message, which is handled in its turn.
 
         Args:
-            message: The decoded message; an ``InvalidMessage`` is answered in its turn and not handled.
+            message: The decoded message; an ``Invalid`` is answered in its turn and not handled.
             about: Handed to ``answer`` with how the handling ended, such as the id of a command.
 
         Raises:
@@ -63,7 +62,7 @@ class Handling(QueuedRuns):
     async def _handle(self, item: tuple[Any, Any]) -> None:
         message, about = item
         ended: Handled
-        if isinstance(message, InvalidMessage):
+        if isinstance(message, Invalid):
             ended = message
         else:
             ended = await handle(

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from http.client import responses
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from starlette.exceptions import HTTPException, WebSocketException
 
@@ -28,6 +28,13 @@ MOST_MESSAGE = 4096
 
 class ValidatorFailed(InvalidMessage):
     """A validator failed, so that it is unknown if the message is valid."""
+
+
+class Invalid(NamedTuple):
+    """The answer to a message that does not validate. It waits as bytes: the errors as objects are several times as
+    large."""
+
+    frame: bytes
 
 
 def refusal(error: BaseException) -> Refused | Failed | None:

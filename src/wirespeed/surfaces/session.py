@@ -22,7 +22,7 @@ from ..runs.overlap import QueuedRuns, Runs
 from .admitted import Admitted, identity_in
 from .reader import Reader
 from .recheck import recheck_raw
-from .runs import decoded, message_of, note_unanswered
+from .runs import Invalid, decoded, message_of, note_unanswered
 
 CLOSE_TIMEOUT = 2.0
 """Seconds that a client has to accept what was written, and to answer our close frame."""
@@ -62,16 +62,20 @@ class Conversation(ABC):
         A message that does not validate takes its turn, too, where messages have turns: answers come in order.
         """
         item = self._decoded(message, decoder, title)
-        if isinstance(item, InvalidMessage) and not isinstance(runs, QueuedRuns):
+        if not isinstance(item, Invalid):
+            size = size_of(message) + (0 if decoder is None else decoder.weight(message))
+        elif isinstance(runs, QueuedRuns):
+            size = len(item.frame)
+        else:
             await self._answer(item)
             return
         try:
-            runs.offer(item, size_of(message) + (0 if decoder is None else decoder.weight(message)))
+            runs.offer(item, size)
         except InboxFull as error:
             await self._refuse("inbox full", POLICY_VIOLATION, f"Not taken: {error}.")
 
     def _decoded(self, message: str | bytes, decoder: Decoder[Any] | None, title: str) -> Any:
-        """Return the value of a message, or the error that its sender gets instead."""
+        """Return the value of a message, or what its sender gets instead."""
         try:
             if decoder is None:
                 raise InvalidMessage("This stream takes no messages.")
@@ -79,11 +83,11 @@ class Conversation(ABC):
         except InvalidMessage as error:
             if error.code < 500:
                 self._hub.refused("invalid message")
-            return error.with_traceback(None)  # whose frames would keep the message
+            return Invalid(frame(TEXT, error_json(error.code, error.message, error.detail)))
 
     # What the client gets in answer
 
-    async def _answer(self, ended: Outcome[Any] | InvalidMessage) -> tuple[int, str]:
+    async def _answer(self, ended: Outcome[Any] | Invalid) -> tuple[int, str]:
         """Report how a run ended, or why none started. Return the close for a connection that ends with it."""
         match ended:
             case Completed() | Cancelled():  # after a cancellation, the code that requested it says farewell
@@ -98,8 +102,8 @@ class Conversation(ABC):
             case Failed():
                 await self._tell(500, self.failed)
                 return INTERNAL_ERROR, self.failed
-            case InvalidMessage():
-                await self._tell(ended.code, ended.message, ended.detail)
+            case Invalid(answer):
+                await self._send(answer)
                 return NORMAL, ""
 
     def _broken(self, error: BaseException) -> None:
@@ -113,8 +117,11 @@ class Conversation(ABC):
         self._leave(code, reason)
 
     async def _tell(self, code: int, message: str, detail: Any = None) -> None:
+        await self._send(frame(TEXT, error_json(code, message, detail)))
+
+    async def _send(self, error: bytes) -> None:
         """Send an error frame, and wait until there is room: a client that does not read its errors is not read."""
-        self._sink.write(frame(TEXT, error_json(code, message, detail)), 1)
+        self._sink.write(error, 1)
         await self._sink.drained()
 
 

@@ -7,7 +7,6 @@ from starlette.websockets import WebSocket
 
 from ..codec import error_json
 from ..definitions import Handler, SourceHealth, SourceRefusal, Watched
-from ..errors import InvalidMessage
 from ..frames import TEXT, frame
 from ..frameworks import has_open_dependencies, receive_of
 from ..hub import Hub
@@ -128,7 +127,7 @@ class WatchSession(AdmittedWatcher, Session, Listener):
         watched, handling = self._watching.watched, self._handling
         if handling is None:
             self._hub.refused("invalid message")
-            await self._answer(InvalidMessage(f"This {watched.kind} takes no messages."))
+            await self._tell(422, f"This {watched.kind} takes no messages.")
         else:
             await self._queue(handling, message, handling.handler.decoder, watched.title)
 

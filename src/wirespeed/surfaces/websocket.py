@@ -6,13 +6,12 @@ from typing import Any
 from starlette.websockets import WebSocket
 
 from ..definitions import Intake, Stream
-from ..errors import InvalidMessage
 from ..frameworks import receive_of
 from ..hub import Hub
 from ..runs.inbox import Inbox
 from ..runs.outcome import Failed
 from ..runs.overlap import QueuedRuns, ReplacingRuns, Runs, SingleRun
-from .runs import run_counted, run_stream
+from .runs import Invalid, run_counted, run_stream
 from .session import Conversation, Session
 
 FAILED = "The stream failed."
@@ -51,7 +50,7 @@ class StreamConversation(Conversation):
 
     async def _queued_run(self, message: Any) -> None:
         """Run the stream for a message, or answer a message that did not validate, in its turn."""
-        await (self._answer(message) if isinstance(message, InvalidMessage) else self._run(message))
+        await (self._answer(message) if isinstance(message, Invalid) else self._run(message))
 
     async def _run(self, message: Any) -> tuple[int, str]:
         """Run the generator once, and report how it ended. Return the close for a connection that ends with it."""

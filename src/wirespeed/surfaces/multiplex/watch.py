@@ -14,7 +14,7 @@ from ...centrifuge.codes import Error, Unsubscription
 from ...centrifuge.subscription import Subscription
 from ...codec import json_of
 from ...definitions import Criteria, SourceHealth, SourceRefusal, Watched
-from ...errors import InboxFull, InvalidMessage
+from ...errors import InboxFull
 from ...hub.clock import FRAME_RATE, Clock
 from ...hub.watcher import Listener
 from ...identity import Grant, Identity, Sender
@@ -24,7 +24,7 @@ from ...log.position import Position
 from ...runs.outcome import Cancelled, Completed, Failed, Refused
 from ..handling import Handled, Handling
 from ..recheck import Recheck
-from ..runs import note_unanswered
+from ..runs import Invalid, note_unanswered
 from ..watching import Watching
 from ..wishes import wants_pieces, wish_of
 from .admission import Admission
@@ -250,7 +250,7 @@ def handler_error(ended: Handled) -> Error | None:
             return None
         case Refused() as refused:
             return error_by(refused)
-        case Failed() | InvalidMessage():
+        case Failed() | Invalid():
             return codes.INTERNAL
         case Cancelled(error):
             raise error
