@@ -1,10 +1,16 @@
 """The properties of both formats."""
 
+import sys
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.centrifuge.samples import IDS, PUBLICATIONS, PUSHES, SUBSCRIBED
+from tests.centrifuge.sides import SIDES, Fields, Side
 from wirespeed.centrifuge import messages as m
 from wirespeed.centrifuge.codec import Codec
 from wirespeed.centrifuge.json_codec import JSON
@@ -35,3 +41,51 @@ def test_a_ping_is_an_empty_message(codec: Codec) -> None:
     """The server's ping is empty, and the client's empty frame is the answer."""
     frame = codec.frame(codec.ping)
     assert list(codec.commands(frame.decode() if codec is JSON else frame)) == [m.Pong()]
+
+
+def tree(count: int) -> Fields:
+    """Return a filter with a number of nodes in several levels."""
+    return {"op": "and", "nodes": [{"op": "and", "nodes": [{}] * 99}] * (count // 100)}
+
+
+LONG: dict[str, Callable[[int], Fields]] = {
+    "nodes": lambda count: {"subscribe": {"channel": "c", "tf": {"op": "and", "nodes": [{}] * count}}},
+    "nodes of nodes": lambda count: {"subscribe": {"channel": "c", "tf": tree(count)}},
+    "values": lambda count: {"subscribe": {"channel": "c", "tf": {"cmp": "in", "vals": [""] * count}}},
+    "headers": lambda count: {"connect": {"headers": {str(each): "" for each in range(count)}}},
+    "positions": lambda count: {"connect": {"subs": {str(each): {} for each in range(count)}}},
+}
+"""Commands that are long in several ways."""
+
+
+@pytest.mark.parametrize("side", SIDES, ids=repr)
+@pytest.mark.parametrize("command", LONG.values(), ids=LONG)
+def test_a_long_command_is_not_read_to_its_end(side: Side, command: Callable[[int], Fields]) -> None:
+    """A command with too many parts is unreadable, the others of its frame are not, and its length costs nothing."""
+
+    def steps(count: int) -> int:
+        frame = side.frame([{"id": 6, "rpc": {}}, {"id": 7, **command(count)}, {"id": 8, "rpc": {}}])
+        commands: list[Any] = []
+        taken = calls_in(lambda: commands.extend(side.codec.commands(frame)))
+        assert [each.id for each in commands] == [6, 7, 8]
+        assert [isinstance(each, m.Malformed) for each in commands] == [False, True, False]
+        assert "too many" in commands[1].problem
+        return taken
+
+    assert steps(12_000) <= steps(6000)
+
+
+def calls_in(work: Callable[[], object]) -> int:
+    """Return the number of calls of functions of the codecs in a work."""
+    calls = 0
+
+    def note(frame: FrameType, event: str, _: object) -> None:
+        nonlocal calls
+        calls += event == "call" and "wirespeed/centrifuge" in frame.f_code.co_filename
+
+    sys.setprofile(note)
+    try:
+        work()
+    finally:
+        sys.setprofile(None)
+    return calls

@@ -372,6 +372,18 @@ def test_most_subscriptions(side: Side) -> None:
     assert pair.send(commands[2]) == [m.Subscribe(4, "c4")]
 
 
+def test_commands_may_be_as_long_as_the_settings_allow(side: Side) -> None:
+    """A position for each subscription, and as many values of a filter as may be kept, are not too much to read."""
+    position = {"recover": True, "epoch": "e", "offset": 7, "recoverable": True, "positioned": True}
+    pair = Pair(side, max_subscriptions=1000, max_subscription_bytes=1 << 20)
+    (connect,) = pair.send({"id": 1, "connect": {"subs": {str(each): position for each in range(1000)}}})
+    assert isinstance(connect, m.Connect)
+    assert len(connect.subs) == 1000
+    pair.peer.connected(1, m.ConnectResult("me"), pair.now, 0.5)
+    vals = [""] * ((1 << 20) // 64 - 20)
+    assert pair.send({"id": 2, "subscribe": {"channel": "c", "tf": {"key": "k", "cmp": "in", "vals": vals}}})
+
+
 def test_server_side_subscriptions(side: Side) -> None:
     """They are live when the client learns of them, with the connect or later; a channel has at most one."""
     pair = Pair(side)

@@ -191,6 +191,14 @@ def test_unknown_fields_are_passed_over() -> None:
     assert list(PROTOBUF.commands(bytes([len(command)]) + command)) == [m.Subscribe(7, "c")]
 
 
+def test_fields_without_end() -> None:
+    """Fields that are unknown, or repeated, are passed over only if there are not too many."""
+    for many in (b"\xa0\x06\x01" * 6000, b"\x18\x01" * 6000):
+        for command in (b"\x08\x07\x2a" + len_prefixed(b"\x0a\x01c" + many), b"\x08\x07\x2a\x00" + many):
+            (found,) = PROTOBUF.commands(len_prefixed(command))
+            assert found == m.Malformed(7, "it has too many fields or elements")
+
+
 @given(st.binary(max_size=60))
 def test_any_bytes_are_commands_or_refused(frame: bytes) -> None:
     """Any bytes are read as commands, or refused with 3501."""

@@ -10,6 +10,31 @@ from .messages import Command, Malformed, Pub, Push, Result
 MAX_DEPTH = 32
 """Most levels of nested messages, such as the nodes of a filter."""
 
+MAX_FIELDS = 5000
+"""Most fields and elements of lists in one command. It is read in one turn of the event loop, within a few ms."""
+
+PART = 5
+"""Fields that a nested message, or an entry of a map, counts for: it takes as long to read."""
+
+
+class Allowance:
+    """The fields that a command may still have, while it is read."""
+
+    __slots__ = ("_left",)
+
+    def __init__(self, most: int = MAX_FIELDS) -> None:
+        self._left = most
+
+    def take(self, count: int = 1) -> None:
+        """Count some fields.
+
+        Raises:
+            ProtocolError: There are too many.
+        """
+        self._left -= count
+        if self._left < 0:
+            raise bad("it has too many fields or elements")
+
 
 class EmulationRequest(NamedTuple):
     """Commands in a request of their own, because their connection is an HTTP response."""
@@ -29,8 +54,11 @@ class Codec(ABC):
     """The server's ping."""
 
     @abstractmethod
-    def commands(self, frame: str | bytes) -> Iterator[Command | Malformed]:
+    def commands(self, frame: str | bytes, most: int = MAX_FIELDS) -> Iterator[Command | Malformed]:
         """Yield the commands of a frame in order. A command with unreadable content is a ``Malformed``.
+
+        Args:
+            most: Most fields of one command, see :data:`MAX_FIELDS`; one with more is unreadable.
 
         Raises:
             ProtocolError: 3501: the next command has no readable id and is not a ``Send``, or cannot be separated from

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any, ClassVar, TypeVar
 
 from pydantic_core import from_json, to_json
@@ -10,11 +11,11 @@ from pydantic_core import from_json, to_json
 from ..frames import TEXT
 from ..raw import check_numbers, end_of, member, on_one_line
 from . import messages as m
-from .codec import MAX_DEPTH, Codec, EmulationRequest, bad, writable
+from .codec import MAX_DEPTH, MAX_FIELDS, PART, Allowance, Codec, EmulationRequest, bad, writable
 from .codes import Error, ProtocolError
 from .schema import COMMANDS, DEFAULTS, FIELDS, NAMES, Map
 
-T = TypeVar("T")
+C = TypeVar("C", dict[str, Any], list[Any])
 
 _UINT32 = 1 << 32
 _COMMANDS = {NAMES[kind]: kind for kind in COMMANDS.values()}
@@ -39,20 +40,20 @@ def _decode(text: str) -> Any:
 # Reading
 
 
-def _text(name: str, value: Any, depth: int) -> str:
+def _text(name: str, value: Any, allowance: Allowance, depth: int) -> str:
     if not isinstance(value, str):
         raise bad(f"{name} must be a string")
     return value
 
 
-def _bool(name: str, value: Any, depth: int) -> bool:
+def _bool(name: str, value: Any, allowance: Allowance, depth: int) -> bool:
     if not isinstance(value, bool):
         raise bad(f"{name} must be true or false")
     return value
 
 
 def _number(start: int, end: int) -> "Reader":
-    def read(name: str, value: Any, depth: int) -> int:
+    def read(name: str, value: Any, allowance: Allowance, depth: int) -> int:
         if not isinstance(value, int) or isinstance(value, bool) or not start <= value < end:
             raise bad(f"{name} must be a whole number from {start} to {end - 1}")
         return value
@@ -60,15 +61,15 @@ def _number(start: int, end: int) -> "Reader":
     return read
 
 
-def _payload(name: str, value: Any, depth: int) -> bytes:
+def _payload(name: str, value: Any, allowance: Allowance, depth: int) -> bytes:
     if depth == 0:
         return b" "  # its text replaces this
     # Python reads a number that is too large for a float, such as 1e999, as Infinity; writing it raises ValueError.
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
 
 
-Reader = Callable[[str, Any, int], Any]
-"""Reads a field's value: its name, the decoded JSON, and the depth of its message."""
+Reader = Callable[[str, Any, Allowance, int], Any]
+"""Reads a field's value: its name, the decoded JSON, what its command may still have, and the depth of its message."""
 
 _SCALARS: dict[str, Reader] = {
     "text": _text,
@@ -83,19 +84,30 @@ _SCALARS: dict[str, Reader] = {
 def _reader(kind: Any, *, many: bool = False) -> Reader:
     """Return the reader of a kind of field; see :class:`.schema.Field`."""
     if isinstance(kind, Map):
-        each = _reader(kind.values)
-        return lambda name, value, depth: {
-            key: each(name, item, depth) for key, item in _container(name, value, dict).items()
-        }
-    one = _SCALARS[kind] if isinstance(kind, str) else lambda name, value, depth: _message(name, kind, value, depth + 1)
-    if many:
-        return lambda name, value, depth: [one(name, item, depth) for item in _container(name, value, list)]
-    return one
+        return partial(_map, _reader(kind.values))
+    one = _SCALARS[kind] if isinstance(kind, str) else partial(_nested, kind)
+    return partial(_list, one) if many else one
 
 
-def _container(name: str, value: Any, kind: type[T]) -> T:
+def _map(each: Reader, name: str, value: Any, allowance: Allowance, depth: int) -> dict[str, Any]:
+    entries = _container(name, value, dict, allowance)
+    allowance.take(PART * len(entries))
+    return {key: each(name, item, allowance, depth) for key, item in entries.items()}
+
+
+def _list(each: Reader, name: str, value: Any, allowance: Allowance, depth: int) -> list[Any]:
+    return [each(name, item, allowance, depth) for item in _container(name, value, list, allowance)]
+
+
+def _nested(kind: type, name: str, value: Any, allowance: Allowance, depth: int) -> Any:
+    allowance.take(PART)
+    return _message(name, kind, value, allowance, depth + 1)
+
+
+def _container(name: str, value: Any, kind: type[C], allowance: Allowance) -> C:
     if not isinstance(value, kind):
         raise bad(f"{name} must be {'an object' if kind is dict else 'an array'}")
+    allowance.take(len(value))
     return value
 
 
@@ -105,22 +117,22 @@ _READERS = {
 }
 
 
-def _message(name: str, kind: type, fields: Any, depth: int = 0, id_: int = 0) -> Any:
+def _message(name: str, kind: type, fields: Any, allowance: Allowance, depth: int = 0, id_: int = 0) -> Any:
     """Return a message of a kind. Ignore unknown fields."""
     if depth > MAX_DEPTH:
         raise bad(f"{name} is nested more than {MAX_DEPTH} deep")
     readers, values = _READERS[kind], DEFAULTS[kind].copy()
     if id_:
         values["id"] = id_
-    for each, value in _container(name, fields, dict).items():
+    for each, value in _container(name, fields, dict, allowance).items():
         reader = readers.get(each)
         # A null is a missing field, except in data: there, it is the payload null.
         if reader is not None and (value is not None or reader is _payload):
-            values[each] = reader(each, value, depth)
+            values[each] = reader(each, value, allowance, depth)
     return kind._make(values.values())  # type: ignore[attr-defined]
 
 
-def _command(fields: Any, line: str) -> m.Command | m.Malformed:
+def _command(fields: Any, line: str, allowance: Allowance) -> m.Command | m.Malformed:
     if not isinstance(fields, dict):
         raise bad("a command must be an object")
     id_ = _id(fields)
@@ -131,7 +143,7 @@ def _command(fields: Any, line: str) -> m.Command | m.Malformed:
         raise bad(f"{name} without an id")
     try:
         kind = _COMMANDS[name]
-        command: m.Command = _message(name, kind, fields[name], id_=0 if kind is m.Send else id_)
+        command: m.Command = _message(name, kind, fields[name], allowance, id_=0 if kind is m.Send else id_)
         if getattr(command, "data", b""):
             command = command._replace(data=_data(line, name))  # type: ignore[call-arg]
     except ProtocolError as error:
@@ -157,7 +169,7 @@ def _data(line: str, name: str) -> bytes:
 
 def _id(fields: dict[str, Any]) -> int:
     value = fields.get("id")
-    return 0 if value is None else int(_SCALARS["uint32"]("id", value, 0))
+    return 0 if value is None else int(_SCALARS["uint32"]("id", value, Allowance(), 0))
 
 
 def _unreadable(line: str, problem: str) -> m.Malformed:
@@ -297,21 +309,21 @@ class JsonCodec(Codec):
     opcode: ClassVar[int] = TEXT
     ping: ClassVar[bytes] = b"{}\n"
 
-    def commands(self, frame: str | bytes) -> Iterator[m.Command | m.Malformed]:
+    def commands(self, frame: str | bytes, most: int = MAX_FIELDS) -> Iterator[m.Command | m.Malformed]:
         if not isinstance(frame, str):
             raise bad("expected a text message, got a binary one")
         at, size = 0, len(frame)
         while at < size or not at:  # line by line: handling may pause between two commands of a frame
             end = frame.find("\n", at) % (size + 1)
-            yield self._read(frame[at:end])
+            yield self._read(frame[at:end], Allowance(most))
             at = end + 1
 
-    def _read(self, line: str) -> m.Command | m.Malformed:
+    def _read(self, line: str, allowance: Allowance) -> m.Command | m.Malformed:
         try:
             fields = _decode(line)
         except (ValueError, TypeError) as error:  # TypeError: the text itself has half a surrogate pair
             return _unreadable(line, str(error))
-        return _command(fields, line)
+        return _command(fields, line, allowance)
 
     def count(self, frame: str | bytes) -> int:
         if not isinstance(frame, str):
@@ -368,7 +380,7 @@ class JsonCodec(Codec):
             raise bad("a request must be an object")
         # Here, data is not a payload but a frame, as text.
         given = {each: "" if fields.get(each) is None else fields[each] for each in EmulationRequest._fields}
-        return EmulationRequest(**{each: _text(each, value, 0) for each, value in given.items()})
+        return EmulationRequest(**{each: _text(each, value, Allowance(), 0) for each, value in given.items()})
 
 
 JSON = JsonCodec()

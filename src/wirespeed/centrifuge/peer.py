@@ -27,11 +27,11 @@ from ..settings import Settings
 from ..weight import weight_of
 from . import codes
 from . import messages as m
-from .codec import Codec
+from .codec import MAX_FIELDS, Codec
 from .codes import Error, ProtocolError, Unsubscription
 from .subscription import Event, Subscription
 from .subscription import State as SubscriptionState
-from .tags import check, size_of
+from .tags import VALUE, check, size_of
 
 S = TypeVar("S")
 """The type of the objects that serve subscriptions."""
@@ -41,6 +41,9 @@ OURS = "wirespeed"
 
 UNRECOVERABLE_FLAG = 2
 """Bit of ``Subscribe.flag``: the client wants an error if its position cannot be recovered."""
+
+_POSITION = 30
+"""Fields that one position of a connect command counts for, with all that belongs to it."""
 
 
 class State(Enum):
@@ -95,7 +98,7 @@ class Peer(Generic[S]):
         Raises:
             ProtocolError: The client broke the protocol; the commands before that are good.
         """
-        for command in self.codec.commands(frame):
+        for command in self.codec.commands(frame, _most_fields(self._settings)):
             if isinstance(command, m.Malformed):
                 self._refuse_malformed(command)
             elif self.admits(command):
@@ -354,6 +357,11 @@ class Peer(Generic[S]):
             self._out.append(self.codec.ping)
         last = now - self._settings.refresh_timeout
         return [each for each in self.subscriptions.values() if each.expiry <= last or each.ends_at <= now]
+
+
+def _most_fields(settings: Settings) -> int:
+    """Return the most fields of one command, which are enough for all positions and values that the settings allow."""
+    return max(MAX_FIELDS, settings.max_subscriptions * _POSITION, settings.max_subscription_bytes // VALUE)
 
 
 def _because(problem: str) -> Error:

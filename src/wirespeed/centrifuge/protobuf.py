@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from ..frames import BINARY
 from . import messages as m
-from .codec import MAX_DEPTH, Codec, EmulationRequest, bad, writable
+from .codec import MAX_DEPTH, MAX_FIELDS, PART, Allowance, Codec, EmulationRequest, bad, writable
 from .codes import Error, ProtocolError
 from .schema import (
     BYTES,
@@ -45,10 +45,11 @@ def _varint(data: bytes, at: int) -> tuple[int, int]:
         shift += 7
 
 
-def _fields(data: bytes) -> Iterator[tuple[int, int | bytes]]:
+def _fields(data: bytes, allowance: Allowance) -> Iterator[tuple[int, int | bytes]]:
     """Yield the numbers and contents of the fields of a message."""
     at = 0
     while at < len(data):
+        allowance.take()
         tag, at = _varint(data, at)
         number, kind = tag >> 3, tag & 7
         content: int | bytes
@@ -82,39 +83,40 @@ def _scalar(kind: str, content: int | bytes) -> Any:
     return content
 
 
-def _content(kind: Any, content: int | bytes, depth: int) -> Any:
+def _content(kind: Any, content: int | bytes, allowance: Allowance, depth: int) -> Any:
     if isinstance(kind, str):
         return _scalar(kind, content)
     if not isinstance(content, bytes):
         raise bad("a field is not a message")
+    allowance.take(PART)
     if isinstance(kind, Map):
-        return _entry(kind, content, depth)
-    return _message(kind, content, depth + 1)
+        return _entry(kind, content, allowance, depth)
+    return _message(kind, content, allowance, depth + 1)
 
 
-def _entry(kind: Map, data: bytes, depth: int) -> tuple[str, Any]:
+def _entry(kind: Map, data: bytes, allowance: Allowance, depth: int) -> tuple[str, Any]:
     """Return an entry of a map: its key is field 1, and its value is field 2."""
     key = ""
-    value: Any = "" if isinstance(kind.values, str) else _message(kind.values, b"", depth + 1)
-    for number, content in _fields(data):
+    value: Any = "" if isinstance(kind.values, str) else _message(kind.values, b"", allowance, depth + 1)
+    for number, content in _fields(data, allowance):
         if number == 1:
             key = _scalar("text", content)
         elif number == 2:
-            value = _content(kind.values, content, depth)
+            value = _content(kind.values, content, allowance, depth)
     return key, value
 
 
-def _message(kind: type, data: bytes, depth: int = 0, **known: Any) -> Any:
+def _message(kind: type, data: bytes, allowance: Allowance, depth: int = 0, **known: Any) -> Any:
     """Return a message of a kind. Ignore unknown fields. If a field is repeated, its last value counts."""
     if depth > MAX_DEPTH:
         raise bad(f"messages are nested more than {MAX_DEPTH} deep")
     fields = _BY_NUMBER[kind]
     values: dict[str, Any] = dict(known)
-    for number, content in _fields(data):
+    for number, content in _fields(data, allowance):
         if number not in fields:
             continue
         name, field = fields[number]
-        value = _content(field.kind, content, depth)
+        value = _content(field.kind, content, allowance, depth)
         if isinstance(field.kind, Map):
             values.setdefault(name, {})[value[0]] = value[1]
         elif field.many:
@@ -127,10 +129,10 @@ def _message(kind: type, data: bytes, depth: int = 0, **known: Any) -> Any:
 _BY_NUMBER = {kind: {field.number: (name, field) for name, field in fields.items()} for kind, fields in FIELDS.items()}
 
 
-def _command(data: bytes) -> m.Command | m.Malformed:
+def _command(data: bytes, allowance: Allowance) -> m.Command | m.Malformed:
     if not data:
         return m.Pong()
-    id_, payloads, problem = _parts(data)
+    id_, payloads, problem = _parts(data, allowance)
     if problem:
         return _malformed(id_, problem, payloads)
     number = next((each for each in COMMANDS if each in payloads), 0)
@@ -140,7 +142,7 @@ def _command(data: bytes) -> m.Command | m.Malformed:
     if not id_ and kind is not m.Send:
         raise bad(f"{kind.__name__.lower()} without an id")
     try:
-        command: m.Command = _message(kind, payloads[number], **({} if kind is m.Send else {"id": id_}))
+        command: m.Command = _message(kind, payloads[number], allowance, **({} if kind is m.Send else {"id": id_}))
     except ProtocolError as error:
         return _malformed(id_, error.problem, payloads)
     except UnicodeDecodeError:
@@ -148,11 +150,11 @@ def _command(data: bytes) -> m.Command | m.Malformed:
     return command
 
 
-def _parts(data: bytes) -> tuple[int, dict[int, bytes], str]:
+def _parts(data: bytes, allowance: Allowance) -> tuple[int, dict[int, bytes], str]:
     """Return the id and the payloads of a command, and the problem that ended the reading, if any."""
     id_, payloads = 0, dict[int, bytes]()
     try:
-        for number, content in _fields(data):
+        for number, content in _fields(data, allowance):
             if number == 1:
                 id_ = _scalar("uint32", content)
             elif number in COMMANDS:
@@ -234,7 +236,7 @@ class ProtobufCodec(Codec):
     opcode: ClassVar[int] = BINARY
     ping: ClassVar[bytes] = b"\x00"
 
-    def commands(self, frame: str | bytes) -> Iterator[m.Command | m.Malformed]:
+    def commands(self, frame: str | bytes, most: int = MAX_FIELDS) -> Iterator[m.Command | m.Malformed]:
         if not isinstance(frame, bytes):
             raise bad("expected a binary message, got a text one")
         if not frame:
@@ -244,7 +246,7 @@ class ProtobufCodec(Codec):
             size, at = _varint(frame, at)
             if at + size > len(frame):
                 raise bad("a command is cut off")
-            command = _command(frame[at : at + size])
+            command = _command(frame[at : at + size], Allowance(most))
             at += size
             yield command
 
@@ -300,7 +302,7 @@ class ProtobufCodec(Codec):
 
     def emulation(self, body: bytes) -> EmulationRequest:
         try:
-            request: EmulationRequest = _message(EmulationRequest, body)
+            request: EmulationRequest = _message(EmulationRequest, body, Allowance())
         except UnicodeDecodeError:
             raise bad("a text is not UTF-8") from None
         return request

@@ -9,6 +9,8 @@ MAX_NODES = 100
 MAX_DEPTH = 32
 MAX_DIGITS = 64
 """Most characters of a number, because it is read for each publication."""
+VALUE = 64
+"""Bytes to charge for each of several values, beside its text."""
 
 _NUMERIC: dict[str, Callable[[Decimal, Decimal], bool]] = {
     "lt": lambda tag, value: tag < value,
@@ -78,7 +80,7 @@ def _check_leaf(node: FilterNode) -> None:
 def size_of(node: FilterNode) -> int:
     """Return the bytes to charge for a filter: its text, 256 for each node, and 64 for each of several values."""
     texts = (node.op, node.key, node.cmp, node.val, *node.vals)
-    own = 256 + 64 * len(node.vals) + sum(len(text.encode(errors="replace")) for text in texts)
+    own = 256 + VALUE * len(node.vals) + sum(len(text.encode(errors="replace")) for text in texts)
     return own + sum(map(size_of, node.nodes))
 
 
