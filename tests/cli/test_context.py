@@ -75,7 +75,17 @@ def test_the_environment_comes_before_the_current_context(
 
 
 @pytest.mark.parametrize(
-    "url", ["ftp://example.com", "http://", "http://user:pw@example.com", "http://a:port", "/live"]
+    "url",
+    [
+        "ftp://example.com",
+        "http://",
+        "http://user:pw@example.com",
+        "http://:pw@a",
+        "http://a:port",
+        "http://[",
+        "http://\udcff",
+        "/live",
+    ],
 )
 def test_a_url_that_is_not_one_of_a_server(wirespeed: Wirespeed, url: str) -> None:
     """A wrong URL is refused before it is stored or asked."""

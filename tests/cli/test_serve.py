@@ -144,6 +144,7 @@ def test_ctrl_c_ends_everything(served: Served, wirespeed: Wirespeed) -> None:
         (["tests.cli.app:nothing"], 2, "has no 'nothing'"),
         (["tests.cli.app:Order"], 2, "is not a FastAPI app"),
         ([APP, "--workers", "2", "--reload"], 2, "exclude each other"),
+        ([APP, "--host", 70 * "ä"], 2, "is not the name of a host"),
         ([APP, "--log-level", "loud"], 2, "critical, error"),
     ],
 )

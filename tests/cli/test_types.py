@@ -81,6 +81,7 @@ def test_node_is_missing(wirespeed: Wirespeed, monkeypatch: pytest.MonkeyPatch, 
     ("words", "problem"),
     [
         (["--check"], "--check needs the file that it checks.\n  Name it: --output live.ts."),
+        (["http://["], "'http://[' is not the URL of a server."),
         (["http://localhost:1", "--url", "http://localhost:2"], "both name a server."),
     ],
 )

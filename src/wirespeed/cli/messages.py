@@ -44,14 +44,15 @@ def message_of(words: Sequence[str], definition: ListedDefinition | None) -> Raw
         return RawJSON(json.dumps(words[0]))
     pairs = [PAIR.fullmatch(word) for word in words]
     if all(pairs):
-        fields: dict[str, Any] = {}
+        fields: dict[str, RawJSON] = {}
         for pair in pairs:
             assert pair is not None
             fields[pair[1]] = _field(pair[1], pair[2], pair[3], definition)
-        return RawJSON(json.dumps(fields))
+        text = ",".join(f"{json.dumps(name)}:{value}" for name, value in fields.items())
+        return _checked(f"{{{text}}}", "The message")
     if len(words) > 1:
         raise usage("A message of several words consists of field=value pairs.", "Put JSON into quotes: '{\"a\": 1}'.")
-    return json_of(words[0], definition, "the message")
+    return json_of(words[0], definition, "The message")
 
 
 def takes_text(definition: ListedDefinition | None) -> bool:
@@ -67,11 +68,14 @@ def json_of(text: str, definition: ListedDefinition | None, where: str) -> RawJS
     """
     if takes_text(definition):
         return RawJSON(json.dumps(text.removesuffix("\n")))
+    takes = f" It takes {definition.message}." if definition is not None and definition.message else ""
+    return _checked(text, where, f"Write JSON in quotes, such as '{{\"a\": 1}}', or field=value pairs.{takes}")
+
+
+def _checked(text: str, where: str, hint: str = "") -> RawJSON:
     try:
         return RawJSON(text)
     except ValueError:
-        takes = f" It takes {definition.message}." if definition is not None and definition.message else ""
-        hint = f"Write JSON in quotes, such as '{{\"a\": 1}}', or field=value pairs.{takes}"
         raise usage(f"{where} is not JSON: {text.strip()[:80]!r}.", hint) from None
 
 
@@ -90,17 +94,17 @@ def _types(schema: Any) -> set[str]:
     return set(map(str, kind)) if isinstance(kind, list) else {str(kind)}
 
 
-def _field(name: str, operator: str, text: str, definition: ListedDefinition | None) -> Any:
+def _field(name: str, operator: str, text: str, definition: ListedDefinition | None) -> RawJSON:
     schema = None if definition is None else definition.property_of_message(name)
     types = {"any"} if schema is None else _types(schema)
     if operator == "=" and (types == {"string"} or (types == {"string", "null"} and text != "null")):
-        return text
+        return RawJSON(json.dumps(text))
     try:
-        return json.loads(text)
-    except ValueError:
+        return _checked(text, f"The value of {name}")
+    except CommandError:
         if operator == ":=" or types <= SCALARS:
-            raise usage(f"The value of {name} is not JSON: {text[:80]!r}.") from None
-        return text
+            raise
+        return RawJSON(json.dumps(text))
 
 
 def read_all() -> str:

@@ -77,6 +77,8 @@ def _check_port(host: str, port: int) -> None:
             is_taken = error.errno == errno.EADDRINUSE
             hint = f"Choose another port: --port {port % 65535 + 1}." if is_taken else "Check --host and --port."
             raise CommandError(message, hint) from None
+        except (TypeError, UnicodeError):
+            raise usage(f"--host {host[:60]!r} is not the name of a host.") from None
 
 
 def _broker(plan: Plan, stack: ExitStack) -> tuple[str, bool]:

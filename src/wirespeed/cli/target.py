@@ -2,10 +2,10 @@
 
 import os
 from typing import NamedTuple
-from urllib.parse import quote, urlsplit, urlunsplit
+from urllib.parse import SplitResult, quote, urlsplit, urlunsplit
 
 from .addresses import Addresses
-from .failures import usage
+from .failures import CommandError, usage
 
 DEFAULT = "http://localhost:8000"
 PREFIX = "/live"
@@ -78,15 +78,31 @@ def base_of(url: str) -> str:
     Raises:
         CommandError: The text is not the URL of a server.
     """
-    try:
-        parts = urlsplit(url if "://" in url else f"http://{url}")
-        valid = parts.hostname and parts.port != 0
-    except ValueError:
-        parts, valid = urlsplit(""), None
+    parts = split(url if "://" in url else f"http://{url}")
     scheme = {"ws": "http", "wss": "https"}.get(parts.scheme, parts.scheme)
-    if not valid or scheme not in ("http", "https") or parts.username or parts.query or parts.fragment:
-        raise usage(f"{url[:200]!r} is not the URL of a server.", f"Write one like {DEFAULT}.")
+    if scheme not in ("http", "https") or "@" in parts.netloc or parts.query or parts.fragment:
+        raise _no_server(url)
     return urlunsplit((scheme, parts.netloc, parts.path.rstrip("/"), "", ""))
+
+
+def split(url: str) -> SplitResult:
+    """Return the parts of a URL.
+
+    Raises:
+        CommandError: It names no host, or a port that cannot exist.
+    """
+    check_text(url)
+    try:
+        parts = urlsplit(url)
+        if parts.hostname and parts.port != 0:
+            return parts
+    except ValueError:
+        pass
+    raise _no_server(url)
+
+
+def _no_server(url: str) -> CommandError:
+    return usage(f"{url[:200]!r} is not the URL of a server.", f"Write one like {DEFAULT}.")
 
 
 def check_token(token: str) -> str:
@@ -141,7 +157,7 @@ def at(path: str, url: str | None, token: str | None, context: str | None) -> tu
     check_text(path)
     if not path.startswith(("http://", "https://", "ws://", "wss://")):
         return target, "/" + path.lstrip("/")
-    parts = urlsplit(path)
+    parts = split(path)
     base = base_of(f"{parts.scheme}://{parts.netloc}")
     rest = urlunsplit(("", "", parts.path or "/", parts.query, ""))
     if (base + rest).startswith(f"{target.url}/"):

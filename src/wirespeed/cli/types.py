@@ -5,13 +5,12 @@ import shutil
 import subprocess
 from pathlib import Path
 from typing import Any, NamedTuple
-from urllib.parse import urlsplit
 
 from .document import fetch_at
 from .failures import CommandError, usage
 from .listing import Server, document_of
 from .loading import is_app
-from .target import target_of
+from .target import split, target_of
 
 GENERATOR = Path(__file__).parents[1] / "static" / "types.mjs"
 
@@ -66,7 +65,7 @@ def _found(source: str | None, server: Server) -> _Found:
     if source is not None and source.startswith(("http://", "https://")):
         if server[0] or context:
             raise usage(f"{source[:200]!r} and the options both name a server.", "Leave --url and --context out.")
-        if urlsplit(source).path.strip("/"):  # the document itself, and not the server
+        if split(source).path.strip("/"):  # the document itself, and not the server
             return _Found(["-", "--from", source], json.dumps(fetch_at(source, token).data))
         server, source = (source, token, None), None
     elif source is not None and not is_app(source):
