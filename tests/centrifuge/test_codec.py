@@ -75,6 +75,29 @@ def test_a_long_command_is_not_read_to_its_end(side: Side, command: Callable[[in
     assert steps(12_000) <= steps(6000)
 
 
+@pytest.mark.parametrize("side", SIDES, ids=repr)
+def test_subscribes_are_counted_without_reading_them(side: Side) -> None:
+    """The number of subscribes in a frame, readable or not, costs the same whatever their filters have."""
+
+    def steps(nodes: int) -> int:
+        filter_ = {"op": "and", "nodes": [{}] * nodes}
+        subscribe = {"id": 7, "subscribe": {"channel": "c", "tf": filter_}}
+        frame = side.frame([{"id": 6, "rpc": {}}, subscribe, subscribe])
+        counted: list[int] = []
+        taken = calls_in(lambda: counted.append(side.codec.subscribes(frame)))
+        assert counted == [2]
+        return taken
+
+    assert steps(1) == steps(700) == steps(6000)
+
+
+@both
+@given(frame=st.text(max_size=60) | st.binary(max_size=60))
+def test_any_frame_has_some_subscribes(codec: Codec, frame: str | bytes) -> None:
+    """Subscribes are counted in any frame, even if it cannot be read."""
+    assert codec.subscribes(frame) >= 0
+
+
 def calls_in(work: Callable[[], object]) -> int:
     """Return the number of calls of functions of the codecs in a work."""
     calls = 0

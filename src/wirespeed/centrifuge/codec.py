@@ -69,6 +69,10 @@ class Codec(ABC):
     def count(self, frame: str | bytes) -> int:
         """Return the number of commands in a frame, at least 1, without reading them."""
 
+    @abstractmethod
+    def subscribes(self, frame: str | bytes) -> int:
+        """Return the number of subscribes in a frame, without reading what is in them."""
+
     def reply(self, id_: int, result: Result) -> bytes:
         """Return the answer to a command."""
         return self.reply_of(id_, self.body(result))

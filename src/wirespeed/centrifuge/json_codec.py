@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from functools import partial
 from typing import Any, ClassVar, TypeVar
 
@@ -329,6 +330,14 @@ class JsonCodec(Codec):
         if not isinstance(frame, str):
             return 1
         return max(frame.count("\n") + (not frame.endswith("\n")), 1)
+
+    def subscribes(self, frame: str | bytes) -> int:
+        found = 0
+        for line in frame.split("\n") if isinstance(frame, str) else ():
+            with suppress(ValueError, TypeError):  # it cannot be read
+                fields = _decode(line)
+                found += isinstance(fields, dict) and "subscribe" in fields
+        return found
 
     def reply(self, id_: int, result: m.Result) -> bytes:
         if type(result) is m.SubscribeResult and not result.expires and not result.ttl:

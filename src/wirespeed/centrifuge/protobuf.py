@@ -26,6 +26,7 @@ from .schema import (
 )
 
 _UINT64 = (1 << 64) - 1
+_SUBSCRIBE = next(number for number, kind in COMMANDS.items() if kind is m.Subscribe)
 
 
 # Reading
@@ -127,6 +128,21 @@ def _message(kind: type, data: bytes, allowance: Allowance, depth: int = 0, **kn
 
 
 _BY_NUMBER = {kind: {field.number: (name, field) for name, field in fields.items()} for kind, fields in FIELDS.items()}
+
+
+def _undelimited(frame: str | bytes) -> Iterator[bytes]:
+    """Yield the bytes of each command in a frame."""
+    if not isinstance(frame, bytes):
+        raise bad("expected a binary message, got a text one")
+    if not frame:
+        raise bad("a frame is empty")
+    at = 0
+    while at < len(frame):
+        size, at = _varint(frame, at)
+        if at + size > len(frame):
+            raise bad("a command is cut off")
+        yield frame[at : at + size]
+        at += size
 
 
 def _command(data: bytes, allowance: Allowance) -> m.Command | m.Malformed:
@@ -237,18 +253,8 @@ class ProtobufCodec(Codec):
     ping: ClassVar[bytes] = b"\x00"
 
     def commands(self, frame: str | bytes, most: int = MAX_FIELDS) -> Iterator[m.Command | m.Malformed]:
-        if not isinstance(frame, bytes):
-            raise bad("expected a binary message, got a text one")
-        if not frame:
-            raise bad("a frame is empty")
-        at = 0
-        while at < len(frame):
-            size, at = _varint(frame, at)
-            if at + size > len(frame):
-                raise bad("a command is cut off")
-            command = _command(frame[at : at + size], Allowance(most))
-            at += size
-            yield command
+        for each in _undelimited(frame):
+            yield _command(each, Allowance(most))
 
     def count(self, frame: str | bytes) -> int:
         at = found = 0
@@ -258,6 +264,13 @@ class ProtobufCodec(Codec):
                 at += size
                 found += 1
         return max(found, 1)
+
+    def subscribes(self, frame: str | bytes) -> int:
+        found, allowance = 0, Allowance()  # for all commands: most have two fields
+        with suppress(ProtocolError):
+            for each in _undelimited(frame):
+                found += _SUBSCRIBE in _parts(each, allowance)[1]
+        return found
 
     def body(self, result: m.Result) -> bytes:
         return _sized(RESULTS[type(result)], _encoded(result))

@@ -13,7 +13,6 @@ noticed.
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Iterator
-from contextlib import suppress
 from contextvars import Context, copy_context
 from dataclasses import dataclass, field
 from sys import getsizeof
@@ -210,11 +209,7 @@ class Inbound:
         self._rate = self._rate or Rate(self.link.hub.settings.max_messages_per_second, now)
         if self._rate.admits(now, commands):
             return True
-        subscribes = 0
-        with suppress(ProtocolError):
-            if self._returning:
-                subscribes = sum(isinstance(each, m.Subscribe) for each in self.link.codec.commands(frame))
-        excused = min(subscribes, self._returning)
+        excused = min(self.link.codec.subscribes(frame), self._returning) if self._returning else 0
         self._returning -= excused
         return excused > 0 and self._rate.admits(now, commands - excused)
 
