@@ -1,7 +1,7 @@
 """Streams with ``resume=`` on the multiplexed connection: SDKs resume a run as they recover a subscription."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Annotated, Any
 
 import pytest
@@ -242,6 +242,32 @@ async def test_stop_ends_runs() -> None:
             await begun(client, scene, "a")
         assert scene.ended == []
     assert scene.ended == ["run", "dependency"]
+
+
+@pytest.mark.parametrize("way", ["unsubscribe", "revoke", "time", "stop"])
+async def test_thread_that_waits_for_a_message(way: str) -> None:
+    """A synchronous generator that waits for its client's next message ends with its run, however that ends."""
+    scene = Scene()
+
+    @scene.live.stream("/sync", resume=0.01 if way == "time" else NEVER)
+    def sync(messages: Iterator[Text]) -> Iterator[str]:
+        for message in messages:
+            yield f"{message}!"
+        scene.ended.append("sync")
+
+    async with lifespan(scene.app):
+        async with speaking(scene.app, connects=False) as client:
+            await client.connected(token="ann")
+            await client.subscribed("sync", data="a")
+            assert await pubs(client, 1) == [("a!", 1)]
+            if way == "unsubscribe":
+                await client.ask({"unsubscribe": {"channel": "sync"}})
+                await until(lambda: scene.ended == ["sync"])
+            if way == "revoke":
+                await scene.live.revoke(user="ann")
+        if way != "stop":
+            await until(lambda: scene.ended == ["sync"])
+    assert scene.ended == ["sync"]
 
 
 async def test_messages_that_a_run_has_not_read_do_not_count_after_its_end(side: Side) -> None:

@@ -137,15 +137,19 @@ class KeptSubscription(Run, Taker):
 
     def _finish(self, outcome: Outcome[None]) -> None:
         assert self._kept is not None
+        self._close_inbox()
+        self._kept.finish(outcome)
+
+    def _close_inbox(self) -> None:
         self._inbox.close()
         self._inbox.clear()  # messages without a reader would count against the connection's other subscriptions
-        self._kept.finish(outcome)
 
     async def _pass_on(self, kept: KeptRun) -> None:
         if self._subscription.is_live() and await kept.pass_on(self) and self._subscription.is_live():
             self._link.unsubscribe(self._subscription, why(kept.end))
 
     def _give_up(self) -> None:
+        self._close_inbox()  # the thread of a synchronous generator may wait for a message
         generator = self._generator
         if generator is asyncio.current_task() and generator is not None:
             self._link.loop.call_soon(generator.cancel)  # let the generator come to its await
