@@ -12,6 +12,7 @@ from tests.centrifuge.sides import SIDES, Fields, Side
 from tests.live.multiplexing import Speaker, speaking
 from tests.waiting import NEVER, until
 from wirespeed import Identity, Live, Message, identify
+from wirespeed.surfaces.multiplex import window
 from wirespeed.testing import lifespan
 
 pytestmark = pytest.mark.anyio
@@ -268,6 +269,51 @@ async def test_thread_that_waits_for_a_message(way: str) -> None:
         if way != "stop":
             await until(lambda: scene.ended == ["sync"])
     assert scene.ended == ["sync"]
+
+
+@pytest.mark.parametrize("leaves", [True, False])
+async def test_values_that_wait_for_an_acknowledgement(monkeypatch: pytest.MonkeyPatch, leaves: bool) -> None:
+    """A client that acknowledges nothing keeps neither its run nor the dependencies of that when it leaves."""
+    monkeypatch.setattr(window, "FIRST_ROUND_TRIP", -1.0)
+    scene = Scene(resume=0.01 if leaves else NEVER)
+    async with lifespan(scene.app):
+        async with speaking(scene.app) as client:
+            await client.subscribed("words", data=BATCHES)
+            scene.say("a")
+            assert await client.pub("words") == ["a"]
+            scene.say("b")
+            assert await client.quiet() == []
+            if not leaves:
+                await client.ask({"unsubscribe": {"channel": "words"}})
+                await until(lambda: scene.ended == ["run", "dependency"])
+        await until(lambda: scene.ended == ["run", "dependency"])
+
+
+async def test_middleware_that_ends_a_subscription() -> None:
+    """A middleware that cancels the subscription of a run ends the run, although its client has another connection."""
+    scene = Scene()
+    tasks: list[asyncio.Task[Any] | None] = []
+
+    class Noting:
+        def __init__(self, app: Any) -> None:
+            self.app = app
+
+        async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+            if scope.get("path") == "/words":
+                tasks.append(asyncio.current_task())
+            await self.app(scope, receive, send)
+
+    scene.app.add_middleware(Noting)
+    async with lifespan(scene.app):
+        async with speaking(scene.app) as first:
+            reply = await begun(first, scene, "a")
+        async with speaking(scene.app) as second:
+            await second.subscribed("words", **resuming(reply, 1))
+            task = tasks[0]
+            assert task is not None
+            task.cancel()
+            assert (await ended(second))[0] == 2001
+            assert scene.ended == ["run", "dependency"]
 
 
 async def test_messages_that_a_run_has_not_read_do_not_count_after_its_end(side: Side) -> None:

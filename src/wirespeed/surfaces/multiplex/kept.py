@@ -50,6 +50,7 @@ class KeptSubscription(Run, Taker):
         self._resumes = command.recover and command.epoch not in ("", *link.left_runs)
         self._kept: KeptRun | None = None
         self._generator: asyncio.Task[None] | None = None
+        self._passing: asyncio.Task[None] | None = None
         self._failure: Exception | None = None
         super().__init__(link, subscription, stream, arguments, command, grant)
         self._push = link.codec.publications(subscription.channel)
@@ -101,10 +102,10 @@ class KeptSubscription(Run, Taker):
         assert kept is not None
         if (task := asyncio.current_task()) is not None and self._link.kept is not None:
             self._link.kept.discard(task)  # the end of the connection does not wait for it
-        passing = create_task(self._pass_on(kept))
+        passing = self._passing = create_task(self._pass_on(kept))
         if kept.host is not self:
             await self._until(passing)
-            passing.result()
+            _check(passing)
             return
         with self._link.hub.kept.hosting(kept):
             if not kept.is_given_up:
@@ -112,7 +113,7 @@ class KeptSubscription(Run, Taker):
                 await self._until(self._generator)
             self._finish(Cancelled(asyncio.CancelledError()))  # if it was given up before the generator could begin
             await self._until(passing)
-        passing.result()
+        _check(passing)
         if self._failure is not None:
             raise self._failure
 
@@ -125,6 +126,8 @@ class KeptSubscription(Run, Taker):
             except asyncio.CancelledError as error:
                 cancelled = error
                 self._leave(for_good=True)
+                if self._kept is not None and self._kept.host is self:  # its client may have another connection now
+                    self._kept.give_up()
         if cancelled is not None:
             raise cancelled
 
@@ -167,7 +170,8 @@ class KeptSubscription(Run, Taker):
     def _leave(self, *, for_good: bool) -> None:
         if self._kept is not None:
             self._kept.leave(self, for_good=for_good)
-            self._kept.journal.change()
+        if self._passing is not None and self._passing is not asyncio.current_task():
+            self._passing.cancel()  # it may wait for an acknowledgement, or for room
 
     # Messages go to the subscription that hosts the run
 
@@ -198,3 +202,9 @@ class KeptSubscription(Run, Taker):
 
     def replaced(self) -> None:
         self._link.unsubscribe(self._subscription, REPLACED)
+
+
+def _check(passing: "asyncio.Task[None]") -> None:
+    """Raise the error of a task that has ended. It was cancelled if its client has left."""
+    if not passing.cancelled():
+        passing.result()
