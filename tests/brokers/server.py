@@ -255,5 +255,7 @@ class Server:
         del truth[-count:]
         log.head = truth[-1][0] if truth else 0
         log.entries = [each for each in log.entries if each[0] <= log.head]
+        if log.retention.kind == "latest" and not log.is_grown and not log.entries:
+            log.entries = truth[-1:]  # the server still had it when the lost one was published
         log.floor = min(log.floor, log.head)
         log.batches.clear()

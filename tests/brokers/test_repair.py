@@ -20,8 +20,8 @@ from wirespeed.log.record import Record, Retention
 LAST = Retention("last", entries=8, size=4000)
 TABLE = Retention("table", rows=4, size=4000)
 LATEST = Retention("latest")
-BESIDE = 600
-"""Bytes that one message of this test counts for, about."""
+BESIDE = 1400
+"""Bytes that one message of this test, which has up to four records, counts for at most."""
 
 
 class FaultyRecorder(Recorder):
