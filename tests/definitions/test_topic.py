@@ -11,6 +11,7 @@ from wirespeed.definitions import Key, Tagged, Topic
 from wirespeed.errors import InvalidKey, InvalidValue
 from wirespeed.identity import Sender
 from wirespeed.log.base import Marks, Removed
+from wirespeed.raw import NotJSON
 
 
 class Order(BaseModel):
@@ -85,6 +86,18 @@ def test_who_publishes() -> None:
     handle(watched).publish_as(Sender(user="ada"), "d")  # of a raw WebSocket
     assert [value for _, value in shelf.published] == ["a", "b", "c", "d"]
     assert shelf.marks == [Marks({}, ada), Marks({"side": "buy"}, ada), None, None]
+
+
+@pytest.mark.parametrize("info", [b'1}}}\n{"push":{"channel":"forged"}}', b"ada", b"\xff", b"NaN"])
+def test_senders_have_json(info: bytes) -> None:
+    """A sender whose information is not JSON is refused: watchers get it as it is."""
+    watched, shelf = topic(str), Shelf()
+    watched.bind(shelf)
+    for sender in (Sender(client="1", info=info), Sender(client="1", channel_info=info)):
+        with pytest.raises(NotJSON):
+            handle(watched).publish_as(sender, "a")
+    handle(watched).publish_as(Sender(client="1", info=b'{"name":"ada"}'), "b")
+    assert [value for _, value in shelf.published] == ["b"]
 
 
 def test_all_apps_are_told() -> None:

@@ -12,6 +12,7 @@ from ..errors import InvalidValue
 from ..identity import Sender
 from ..log.base import Append, Entry, Marks, Removed
 from ..log.position import Position
+from ..raw import read_json
 from .client import Client, ClientGroup
 from .receipt import Receipt
 from .statistics import WatchStatistics
@@ -300,8 +301,16 @@ class Topic(Watchable[P, T]):
             sender: The client, as the dependency ``current_sender`` returns it. A sender without the id of a
                 connection, such as that of a raw WebSocket, is not shown.
             value: The value, or ``Tagged(value, tags)``.
+
+        Raises:
+            InvalidValue: The value does not validate, or its tags are not a mapping of text to text.
+            ValueError: The information in the sender is not JSON.
+            BacklogFull: Too many publications wait for the event loop or the broker.
         """
         shown = sender if sender.client else None
+        for info in (sender.info, sender.channel_info):
+            if info:  # it is written to watchers as it is
+                read_json(info)
         return self._publish(*valid(self._definition, value, shown), self._definition.key.text_of_call(args, kwargs))
 
     @overload
