@@ -9,7 +9,7 @@ import pytest
 from fastapi import FastAPI
 from pydantic import BaseModel
 
-from tests.lanes.turns import until
+from tests.lanes.turns import turns, until
 from wirespeed import Live, Topic
 from wirespeed.testing import assert_next, connect, lifespan, multiplexed
 
@@ -56,6 +56,20 @@ async def test_text_messages(app: FastAPI) -> None:
         for text in ("hello", "1"):
             topic.publish(text)
         await assert_next(client, "hello", "1")
+
+
+@pytest.mark.parametrize("later", range(10))
+async def test_cancelled_assertion_loses_nothing(app: FastAPI, news: Topic[[], Any], later: int) -> None:
+    """A message is there for the next assertion, in whatever turn of the loop the one before it was cancelled."""
+    async with connect(app, "/news") as client:
+        first = asyncio.ensure_future(assert_next(client, 1))
+        await turns(5)
+        news.publish(1)
+        await turns(later)
+        first.cancel()
+        await asyncio.wait([first])
+        if first.cancelled():
+            await assert_next(client, 1)
 
 
 async def test_text_of_a_subscription_is_no_number(app: FastAPI) -> None:

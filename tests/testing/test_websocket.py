@@ -191,6 +191,28 @@ async def test_receiving_does_not_wait_for_ever() -> None:
         assert await client.receive() == "a"
 
 
+@pytest.mark.parametrize("later", range(10))
+async def test_receiving_that_is_cancelled_loses_nothing(later: int) -> None:
+    """A message is there for the next receive, in whatever turn of the loop the one before it was cancelled."""
+    async with connect(echo, "/") as client:
+        await client.send_text("a")
+        first = asyncio.ensure_future(client.receive())
+        await turns(later)
+        first.cancel()
+        await asyncio.wait([first])
+        assert (await client.receive() if first.cancelled() else first.result()) == "a"
+
+
+async def test_each_message_is_received_once() -> None:
+    """Several receives that wait get one message each."""
+    async with connect(echo, "/") as client:
+        receiving = [asyncio.ensure_future(client.receive()) for _ in range(3)]
+        await turns(3)
+        for text in "abc":
+            await client.send_text(text)
+        assert sorted([await each for each in receiving]) == ["a", "b", "c"]
+
+
 @pytest.mark.parametrize(
     ("code", "reason", "text"), [(1000, "", "closed with 1000"), (4000, "Enough.", "closed with 4000 Enough.")]
 )

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator
 from typing import Any
 
 from pydantic_core import to_jsonable_python
@@ -47,12 +47,8 @@ async def _next(source: Source, timeout: float) -> Any:
     if isinstance(source, ClientSubscription):
         return (await source.receive_arrival(timeout)).value
     if isinstance(source, WebSocketClient):
-        return await _within(source.receive(forever=True), timeout)
-    return await _within(anext(source), timeout)
-
-
-async def _within(value: Awaitable[Any], timeout: float) -> Any:
-    task = asyncio.ensure_future(value)
+        return await source._receive(timeout)
+    task = asyncio.ensure_future(anext(source))
     try:
         await wait([task], timeout)
     finally:

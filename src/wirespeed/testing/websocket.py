@@ -67,6 +67,7 @@ class WebSocketClient:
         self._timeout = timeout
         self._inbound: asyncio.Queue[Event] = asyncio.Queue()
         self._outbound: asyncio.Queue[Event] = asyncio.Queue(max_waiting)
+        self._arrived = asyncio.Event()
         self._gone = asyncio.Event()
         self._closed: Closed | None = None
         self._reported = False
@@ -94,13 +95,13 @@ class WebSocketClient:
             self._gone.set()
 
     async def _opened(self) -> None:
-        first = await self._next()
+        first = await self._next(self._timeout)
         if first["type"] == "websocket.accept":
             return
         if first["type"] == "websocket.close":
             raise HandshakeRefused(403, first.get("reason", "").encode())
         body = b""
-        while (part := await self._next())["type"] == "websocket.http.response.body":
+        while (part := await self._next(self._timeout))["type"] == "websocket.http.response.body":
             body += part.get("body", b"")
             if not part.get("more_body"):
                 break
@@ -121,10 +122,12 @@ class WebSocketClient:
             # As with a server, an app that has room continues without waiting for its client to receive.
             if not self._outbound.full():
                 self._outbound.put_nowait(message)
+                self._arrived.set()
                 return
             put = asyncio.ensure_future(self._outbound.put(message))
             await self._first_of(put, asyncio.ensure_future(self._gone.wait()))
             if put.done() and not put.cancelled():
+                self._arrived.set()
                 return
         raise OSError("the client has left")
 
@@ -141,22 +144,24 @@ class WebSocketClient:
                 future.cancel()
             await asyncio.gather(*pending, return_exceptions=True)
 
-    async def _next(self, *, forever: bool = False) -> Event:
+    async def _next(self, timeout: float | None) -> Event:
         """Return the app's next event. Stop waiting if the app ends."""
         assert self._task is not None
         if self._closed is not None:
             raise self._closed
-        get = asyncio.ensure_future(self._outbound.get())
-        await self._first_of(get, self._task, timeout=None if forever else self._timeout)
-        if get.done() and not get.cancelled():
-            return get.result()
-        if not self._outbound.empty():
-            return self._outbound.get_nowait()
-        if self._task.done():
-            self._reported = True
-            self._task.result()
-            raise Closed(1006, "the app ended without closing the connection")
-        raise TimeoutError(f"the app sent nothing within {self._timeout} s")
+        while True:
+            if self._outbound.empty():
+                self._arrived.clear()
+            arrival = asyncio.ensure_future(self._arrived.wait())  # takes nothing, which a cancellation would lose
+            await self._first_of(arrival, self._task, timeout=timeout)
+            if not self._outbound.empty():
+                return self._outbound.get_nowait()
+            if self._task.done():
+                self._reported = True
+                self._task.result()
+                raise Closed(1006, "the app ended without closing the connection")
+            if arrival.cancelled():
+                raise TimeoutError(f"the app sent nothing within {timeout} s")
 
     async def send_text(self, text: str) -> None:
         """Send a text message."""
@@ -180,7 +185,10 @@ class WebSocketClient:
             Closed: The app closed the connection instead.
             TimeoutError: No message arrived in time.
         """
-        event = await self._next(forever=forever)
+        return await self._receive(None if forever else self._timeout)
+
+    async def _receive(self, timeout: float | None) -> str | bytes:
+        event = await self._next(timeout)
         if event["type"] == "websocket.close":
             self._closed = Closed(event.get("code", 1000), event.get("reason") or "")
             # A client answers a close frame, and its server passes that on to the app.
