@@ -53,7 +53,7 @@ ROOMS = {
     "brokers": [{"cluster"}, {"broker"}, {"repair"}, {"redis"}, {"url"}],
     "hub": [
         {"ages", "buckets", "clock", "loop_lag"},
-        {"admissions", "clients", "deadlines", "figures", "mishaps", "running", "traces"},
+        {"admissions", "clients", "deadlines", "figures", "item", "mishaps", "running", "traces"},
         {"kept", "outbox", "portable", "postbox", "processes", "rechecks", "refusals"},
         {"heartbeat", "logs", "slices", "turns", "members", "outlets", "producer", "sessions", "watcher"},
         {"replica"},

@@ -476,10 +476,13 @@ class Engine:
         if self._tenures is not None:
             await self._tenures.close()
 
-    async def complete_last(self, timeout: float) -> None:
-        """Wait until the broker has completed the logs that were completed last, or for a while."""
-        if self._shared is not None:
-            await self._shared.completions.finish(timeout)
+    async def complete_last(self, timeout: float) -> int:
+        """Wait until the broker has completed the logs that were completed last, or for a while.
+
+        Returns:
+            The bytes of the completions that it has not confirmed.
+        """
+        return 0 if self._shared is None else await self._shared.completions.finish(timeout)
 
     async def stop(self) -> None:
         """Stop the loads and the generators, and wait for the ``finally`` blocks of these for a while."""

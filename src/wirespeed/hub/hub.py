@@ -87,7 +87,7 @@ class Hub(AppHub):
         refused: Counts a refusal, and logs it; see :meth:`Refusals.note`.
         send_timeout: Seconds that the broker has for the last values when the app stops.
         why_stopped: Reason for which nothing is published once the app has stopped.
-        unsent: Bytes of publications that did not reach the broker when the app stopped last.
+        unsent: Bytes of publications and completions that did not reach the broker when the app stopped last.
     """
 
     def __init__(
@@ -169,7 +169,7 @@ class Hub(AppHub):
         if self._outbox is not None and self._engine is not None:
             await self._engine.hand_over()
             self.unsent = await self._outbox.close(self.send_timeout)
-            await self._engine.complete_last(self.send_timeout)
+            self.unsent += await self._engine.complete_last(self.send_timeout)
             self._engine.flush()
 
     # Feeds and topics
@@ -333,6 +333,8 @@ class Hub(AppHub):
             return Receipt(watched.title, error=Stopped(watched.title, self.why_stopped))
         if engine is not None and engine.is_here():
             return engine.publishing.complete(watched, self.name(watched, key))
+        if (outbox := self._outbox) is not None and outbox.is_full():
+            raise BacklogFull(watched.title, outbox.waiting)  # the loop's own check would only fail the receipt
         return self._postbox.post(watched, key, None)
 
     def publish(self, watched: Watched[Any, Any], key: str, value: Any, marks: Marks | None = None) -> Receipt:

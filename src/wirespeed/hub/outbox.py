@@ -11,14 +11,12 @@ import json
 import secrets
 from collections import deque
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from itertools import count, islice
 from typing import Any
-from weakref import WeakSet
 
 from ..brokers.broker import Broker, Post, Stored
-from ..definitions import Receipt, is_awaited, settle
+from ..definitions import Receipt, is_awaited
 from ..errors import BacklogFull, BrokerDown, Fenced, NoSuchRow, Stopped
 from ..isolation import log_error
 from ..lanes.lane import nothing
@@ -26,6 +24,7 @@ from ..log.base import IMMUTABLE
 from ..log.position import Position
 from ..log.record import Record, Retention, contents, grown
 from ..runs.outcome import Completed, failed_by, run_now
+from .item import Item
 
 RATE = 60.0
 """Posts per second of a key whose newer values replace older ones; pages do not paint more often."""
@@ -49,43 +48,6 @@ RETRY = 0.5
 
 _BESIDE = 512
 """Bytes that a record takes beside its payload and its key, about."""
-
-
-@dataclass(slots=True, eq=False)
-class _Item:
-    """One record that waits, or a value that is encoded when it is sent, and the receipts that wait with it."""
-
-    value: Any
-    size: int
-    receipt: Receipt | None
-    more: list[bytes] | None = None
-    """Pieces of a growing text that follow the value."""
-    replaced: WeakSet[Receipt] | None = None
-    """Receipts of values that this one has replaced. They are not kept alive: a topic that publishes without end while
-    the broker is down must not gather receipts that nothing awaits."""
-
-    def replace(self, old: "_Item") -> None:
-        """Take over the receipts of a value that this one replaces."""
-        self.replaced = old.replaced
-        if old.receipt is not None:
-            if self.replaced is None:
-                self.replaced = WeakSet()
-            self.replaced.add(old.receipt)
-
-    def extend(self, old: "_Item") -> None:
-        """Continue a waiting value or piece with this piece, which takes its place."""
-        self.more = old.more or []
-        self.more.append(self.value.payload)
-        self.value = old.value
-        self.size += old.size
-        self.replace(old)
-
-    def settle(self, result: Stored) -> None:
-        """Give all receipts the result."""
-        position, error = (None, result) if isinstance(result, Exception) else (result, None)
-        for receipt in [self.receipt, *(self.replaced or ())]:
-            if receipt is not None:
-                settle(receipt, position, error)
 
 
 class Queue:
@@ -118,7 +80,7 @@ class Queue:
         self._beside = _BESIDE + len(name)
         self._interval = PAUSE if retention.kind == "last" else 1 / rate
         self._numbers = count()
-        self._waiting: dict[Hashable, _Item] = {}
+        self._waiting: dict[Hashable, Item] = {}
         self._is_whole = False
         """True if all that waits is sent in one post, however large."""
         self._is_busy = False
@@ -168,7 +130,7 @@ class Queue:
         return record.row if self._kind == "table" else next(self._numbers)
 
     def _put(self, slot: Hashable, value: Any, size: int, receipt: Receipt | None) -> None:
-        waiting, item = self._waiting, _Item(value, size, receipt)
+        waiting, item = self._waiting, Item(value, size, receipt)
         # Taken out first: a row that changes again goes behind the others.
         if (old := waiting.get(slot)) is not None:
             if type(value) is Record and value.grows:
@@ -184,7 +146,7 @@ class Queue:
             self._is_busy = True
             self._outbox.wake(self)
 
-    def _check_row(self, old: _Item) -> None:
+    def _check_row(self, old: Item) -> None:
         """Make sure that a piece can follow what waits.
 
         Raises:
@@ -195,7 +157,7 @@ class Queue:
 
     # Called by the outbox
 
-    def take(self, now: float) -> list[tuple[_Item, Record]]:
+    def take(self, now: float) -> list[tuple[Item, Record]]:
         """Take the records of the next post, as they are now."""
         self.rests_until = now + self._interval
         taken = []
@@ -205,7 +167,7 @@ class Queue:
                 taken += [(item, record)] if item.more is None else self._grown(item, record, item.more)
         return taken
 
-    def _taken_out(self) -> list[_Item]:
+    def _taken_out(self) -> list[Item]:
         waiting, size, first = self._waiting, 0, 0
         for first, item in enumerate(waiting.values(), 1):  # noqa: B007 - counts
             size += item.size
@@ -218,7 +180,7 @@ class Queue:
         # All at once: each look for the first item of a dict passes all that were taken out before.
         return [waiting.pop(slot) for slot in list(islice(waiting, first))]
 
-    def _encoded(self, item: _Item) -> Record | None:
+    def _encoded(self, item: Item) -> Record | None:
         value = item.value
         outcome = run_now(partial(self._record, value))
         if not isinstance(outcome, Completed):
@@ -230,7 +192,7 @@ class Queue:
         self._outbox.waiting += grown
         return record
 
-    def _grown(self, item: _Item, record: Record, more: list[bytes]) -> list[tuple[_Item, Record]]:
+    def _grown(self, item: Item, record: Record, more: list[bytes]) -> list[tuple[Item, Record]]:
         """Return the record of a value, or of a piece, with the pieces behind it; several records if it is large.
 
         The last one has the receipts.
@@ -245,7 +207,7 @@ class Queue:
             size += len(piece)
         *full, last = [self._joined(*part) for part in parts]
         item.size -= sum(len(each.payload or b"") for each in full)
-        return [*((_Item(each, len(each.payload or b""), None), each) for each in full), (item, last)]
+        return [*((Item(each, len(each.payload or b""), None), each) for each in full), (item, last)]
 
     def _joined(self, record: Record, pieces: list[bytes]) -> Record:
         first, *more = pieces
@@ -255,7 +217,7 @@ class Queue:
     def post(self, records: Sequence[Record], writer: str, batch: int) -> Post:
         return Post(self.name, self.retention, records, writer, batch, self.fence)
 
-    def settle(self, item: _Item, result: Stored) -> None:
+    def settle(self, item: Item, result: Stored) -> None:
         """Note the result of one record."""
         self._outbox.waiting -= item.size
         try:
@@ -280,7 +242,7 @@ class Queue:
             self.settle(self._waiting.pop(next(iter(self._waiting))), error)
 
 
-_Sending = tuple[Queue, list[tuple[_Item, Record]], Post]
+_Sending = tuple[Queue, list[tuple[Item, Record]], Post]
 """A queue, the items that were taken from it, and their post."""
 
 
@@ -292,11 +254,12 @@ class Outbox:
 
     Attributes:
         waiting: Bytes that wait now. Newest values count, too, but are taken beyond the bound.
+        reserved: Bytes among them that are in no queue.
     """
 
     def __init__(self, broker: Broker, loop: asyncio.AbstractEventLoop, most: int) -> None:
         self.most = most
-        self.waiting = 0
+        self.waiting = self.reserved = 0
         self._broker = broker
         self._loop = loop
         self._writer = secrets.token_hex(8)
@@ -307,7 +270,7 @@ class Outbox:
         self._posting: set[asyncio.Task[None]] = set()
         self._rests: dict[Queue, asyncio.TimerHandle] = {}
         self._room: deque[asyncio.Future[None]] = deque()
-        self._ends: dict[Queue, list[asyncio.Future[None]]] = {}
+        self._ends: dict[Queue, asyncio.Future[bool]] = {}
         self._is_over = False
 
     def queue(
@@ -341,11 +304,38 @@ class Outbox:
 
     async def sent(self, queue: Queue) -> None:
         """Wait until nothing of a queue waits any more, and the results have arrived."""
-        while (queue.name, queue.fence) in self._queues:
-            self._ends.setdefault(queue, []).append(future := self._loop.create_future())
-            if queue in self._rests:
-                self._go_on(queue)
-            await future
+        while (future := self.sending(queue)) is not None:
+            await asyncio.wait([future])
+
+    def sending(self, queue: Queue) -> "asyncio.Future[bool] | None":
+        """Return a future for the end of a queue; None if nothing of it waits. It is False if the outbox was closed."""
+        key = queue.name, queue.fence
+        if (known := self._queues.get(key)) in self._rests:
+            self._go_on(known)
+        if known is None or self._queues.get(key) is not known:
+            return None
+        if known not in self._ends:
+            self._ends[known] = self._loop.create_future()
+        return self._ends[known]
+
+    def reserve(self, name: str) -> int:
+        """Count something that waits for the broker beside the queues, until :meth:`release`; return its bytes.
+
+        Raises:
+            BacklogFull: Too many bytes would wait.
+        """
+        size = _BESIDE + len(name)
+        if self.waiting and self.waiting + size > self.most:
+            raise BacklogFull(name, self.waiting)
+        self.waiting += size
+        self.reserved += size
+        return size
+
+    def release(self, size: int) -> None:
+        """Count bytes no more that were reserved."""
+        self.waiting -= size
+        self.reserved -= size
+        self._make_room()
 
     async def end(self, queue: Queue, fenced: Callable[[], None] = nothing) -> Position | None:
         """End a log behind everything in its queue, however long the broker is away; return its newest position.
@@ -386,7 +376,7 @@ class Outbox:
             if self._posting:
                 await asyncio.wait(self._posting, timeout=seconds)
         self._is_over = True
-        left = self.waiting
+        left = self.waiting - self.reserved
         self._due.clear()
         await asyncio.sleep(0)  # every post begins: one that is cancelled before its first turn would settle nothing
         for task in self._posting:
@@ -411,7 +401,7 @@ class Outbox:
             self._posting.add(task := self._loop.create_task(self._post(taken)))
             task.add_done_callback(self._posting.discard)
 
-    async def _post(self, taken: Sequence[tuple[Queue, list[tuple[_Item, Record]]]]) -> None:
+    async def _post(self, taken: Sequence[tuple[Queue, list[tuple[Item, Record]]]]) -> None:
         waiting: deque[_Sending] = deque()
         for queue, items in taken:
             if items:
@@ -473,9 +463,8 @@ class Outbox:
     def _forget(self, queue: Queue) -> None:
         """Forget a queue from which everything was sent."""
         self._queues.pop((queue.name, queue.fence), None)
-        for future in self._ends.pop(queue, ()):
-            if not future.done():
-                future.set_result(None)
+        if queue in self._ends:
+            self._ends.pop(queue).set_result(not self._is_over)
 
     def _go_on(self, queue: Queue) -> None:
         """End the rest of a queue."""

@@ -116,10 +116,17 @@ class Publishing:
         return receipt
 
     def complete(self, watched: Watched[Any, Any], name: str, receipt: Receipt | None = None) -> Receipt:
-        """Complete a key of a topic, behind everything that was published before; in the loop."""
+        """Complete a key of a topic, behind everything that was published before; in the loop.
+
+        Raises:
+            BacklogFull: Too many values wait for the broker, or until the topic is loaded.
+        """
         receipt, kind = receipt or Receipt(watched.title), self.kind(watched)
         if self._shared is not None:
-            self._shared.complete(name, kind, receipt)
+            try:
+                self._shared.complete(name, kind, receipt)
+            except BacklogFull as full:
+                raise BacklogFull(watched.title, full.waiting) from None
         elif name in self._held:
             self.loads.hold(watched, name, None, receipt)
         else:

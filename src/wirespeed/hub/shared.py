@@ -75,7 +75,7 @@ class SharedLogs(Logs):
         self._detach: dict[str, Callable[[], None]] = {}
         self._lingering: dict[str, asyncio.TimerHandle] = {}
         self._staleness = Staleness(loop, broker, self._reader)
-        self.completions = Completions(loop, outbox)
+        self.completions = Completions(loop, broker, outbox)
 
     def publish(
         self,
@@ -97,7 +97,11 @@ class SharedLogs(Logs):
         self._outbox.queue(name, kind.retention, partial(_record, kind), done).publish(value, receipt)
 
     def complete(self, name: str, kind: LogKind, receipt: Receipt) -> None:
-        """Complete a log behind what this process has published to it; the receipt waits for the broker."""
+        """Complete a log behind what this process has published to it; the receipt waits for the broker.
+
+        Raises:
+            BacklogFull: Too many bytes wait for the broker.
+        """
         queue = self._outbox.queue(name, kind.retention, partial(_record, kind), _ignored)
         self.completions.start(queue, receipt)
 
@@ -175,7 +179,7 @@ class SharedLogs(Logs):
         return copy.log.entries(), held.at
 
     async def empty(self, name: str, kind: LogKind) -> None:
-        """See :meth:`Logs.empty`; values of this process that wait are sent before, in at most ``FLUSH`` seconds.
+        """See :meth:`Logs.empty`; what this process has published and completed is sent before, in at most ``FLUSH`` s.
 
         Raises:
             BrokerDown: The broker cannot be reached.
@@ -184,6 +188,7 @@ class SharedLogs(Logs):
         with suppress(TimeoutError):  # of a key with a publication after the other
             async with asyncio.timeout(FLUSH):
                 await self._outbox.sent(queue)
+                await self.completions.over(name)
         async with answering():
             await self._broker.empty(name, kind.retention)
         self.end(name)
