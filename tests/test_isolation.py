@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import sys
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -32,7 +33,17 @@ from wirespeed.testing import connect, lifespan
 
 pytestmark = pytest.mark.anyio
 
-BUG = RuntimeError("bug")
+BUG: BaseException = RuntimeError("bug")
+
+
+class Panic(BaseException):
+    """An error other than an ``Exception``, as libraries in Rust raise."""
+
+
+@pytest.fixture(autouse=True, params=[BUG, Panic("bug"), SystemExit("bug")], ids=repr)
+def bug(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the item that fails raise an error of each kind."""
+    monkeypatch.setattr(sys.modules[__name__], "BUG", request.param)
 
 
 def fail(*_: object) -> Any:
@@ -45,7 +56,8 @@ fails: Any = fail
 
 def errors(caplog: pytest.LogCaptureFixture) -> list[BaseException | None]:
     """Return the errors in the log."""
-    return [r.exc_info[1] if r.exc_info else None for r in caplog.records if r.levelno >= logging.ERROR]
+    logged = [r.exc_info[1] if r.exc_info else None for r in caplog.records if r.levelno >= logging.ERROR]
+    return [each and (each.__cause__ or each) for each in logged]
 
 
 def test_each_is_served() -> None:
@@ -76,7 +88,7 @@ class Speechless(RuntimeError):
     """An error of user code whose text cannot be read."""
 
     def __str__(self) -> str:
-        raise KeyError
+        raise BUG
 
 
 def test_error_without_a_text() -> None:
@@ -191,7 +203,7 @@ async def test_a_place_that_cannot_be_taken(engine: Engine) -> None:
     client = Client()
     client.lane.watched_by = fails  # type: ignore[method-assign]
     ticket = await engine.enter(news, "/news", {}, None)
-    with pytest.raises(RuntimeError, match="bug"):
+    with pytest.raises(type(BUG), match="bug"):
         engine.watch(ticket, client.lane, WIRE, client, None)
     engine.leave(ticket)
     assert engine.statistics(news).watchers == 1

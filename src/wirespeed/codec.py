@@ -12,7 +12,7 @@ from pydantic_core import from_json, to_json
 
 from .errors import InvalidMessage
 from .frames import BINARY, TEXT
-from .isolation import annotate
+from .isolation import annotate, failure
 from .raw import NotJSON as NotJSON
 from .raw import RawJSON, check_numbers
 from .raw import read_json as read_json
@@ -248,7 +248,8 @@ def name_value(error: Exception, value: object) -> None:
     """Add the value to the error that an encoder raised for it, for the log."""
     try:
         note = f"while encoding the value {value!r:.200}"
-    except Exception:  # the user's __repr__
+    except BaseException as raised:  # the user's __repr__
+        failure(raised)
         note = f"while encoding a {type(value).__name__}, whose repr() fails"
     annotate(error, note)
 

@@ -4,7 +4,10 @@ The same error may occur for thousands of clients at the same moment. So the log
 alike, and at most one line per second about the others.
 """
 
+import asyncio
 import logging
+import signal
+import threading
 import time
 from collections.abc import Callable, Hashable, Iterable
 from contextlib import suppress
@@ -84,9 +87,41 @@ def one_line(error: BaseException) -> str:
     """Return an exception's type and message on one line."""
     try:
         text = str(error)
-    except Exception:  # the user's __str__
+    except BaseException as raised:  # the user's __str__
+        failure(raised)
         text = "its str() fails"
     return " ".join(f"{type(error).__name__}: {text}".split())[:300]
+
+
+def failure(error: BaseException) -> Exception:
+    """Return the exception by which synchronous code of the app has failed, while one of many is served.
+
+    It is the one that was raised, or stands for one that would end more than this code, such as ``SystemExit`` or the
+    panic of a library.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C was pressed, which is for the program.
+    """
+    if is_ctrl_c(error):
+        raise error
+    return error if isinstance(error, Exception) else standing_for(error)
+
+
+def standing_for(error: BaseException) -> RuntimeError:
+    """Return an exception that has another one as its cause, which cannot be raised where many are served."""
+    exception = RuntimeError(f"the code ended with {type(error).__name__}")
+    exception.__cause__ = error
+    return exception
+
+
+def is_ctrl_c(error: BaseException) -> bool:
+    """Return True if an exception ends the program. Servers handle the signal: with a handler, code has raised it."""
+    is_main = threading.current_thread() is threading.main_thread()
+    return (
+        isinstance(error, KeyboardInterrupt)
+        and is_main
+        and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    )
 
 
 def annotate(error: BaseException, note: str) -> None:
@@ -96,7 +131,7 @@ def annotate(error: BaseException, note: str) -> None:
 
 
 class isolated:  # noqa: N801 - it reads as a statement; a class, since a generator takes three times as long
-    """Log an exception of a ``with`` block, and let the code after the block continue."""
+    """Log an exception of a ``with`` block, except a cancellation, and let the code after the block continue."""
 
     __slots__ = ("_arguments", "_what")
 
@@ -110,9 +145,9 @@ class isolated:  # noqa: N801 - it reads as a statement; a class, since a genera
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool:
-        if not isinstance(error, Exception):
+        if error is None or isinstance(error, asyncio.CancelledError | GeneratorExit):  # the block may await
             return False
-        log_error(error, self._what, *self._arguments)
+        log_error(failure(error), self._what, *self._arguments)
         return True
 
 
@@ -124,6 +159,7 @@ def for_each(items: Iterable[T], serve: Callable[[T], object], failed: Callable[
             for item in left:
                 serve(item)
             return
-        except Exception as error:
+        except BaseException as raised:
+            error = failure(raised)
             with isolated("The cleanup after an error failed, too."):
                 failed(item, error)

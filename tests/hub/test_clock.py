@@ -1,6 +1,8 @@
 """The clock: at once after a quiet period, together under load, in slices, and fair; and slower watchers' rates."""
 
+import asyncio
 import logging
+import signal
 from collections.abc import Callable
 from itertools import pairwise
 
@@ -214,8 +216,9 @@ async def test_clock_goes_on_after_a_flush(loop: SteppedLoop, clock: Clock) -> N
     assert len(work.begun) == 2
 
 
+@pytest.mark.parametrize("error", [ValueError("broken"), SystemExit(1), asyncio.CancelledError()], ids=repr)
 async def test_failure_is_logged_and_stops_nobody(
-    loop: SteppedLoop, clock: Clock, caplog: pytest.LogCaptureFixture
+    loop: SteppedLoop, clock: Clock, caplog: pytest.LogCaptureFixture, error: BaseException
 ) -> None:
     """An object that fails does not keep others from their news, now and later."""
 
@@ -224,7 +227,7 @@ async def test_failure_is_logged_and_stops_nobody(
 
         def step(self) -> bool:
             self.steps_begun += 1
-            raise ValueError("broken")
+            raise error
 
     work, broken = Work(loop), Broken(loop)
     for count in (1, 2):
@@ -234,6 +237,26 @@ async def test_failure_is_logged_and_stops_nobody(
         assert len(work.done) == count
         assert broken.steps_begun == count * 1001  # no round goes on forever
     assert [record.levelno for record in caplog.records] == [logging.ERROR]
+
+
+async def test_clock_goes_on_after_an_interrupt(
+    loop: SteppedLoop, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However a turn ends, the clock arranges the next one: here, Ctrl-C passes, and all news is written after it."""
+    errors: list[BaseException] = [KeyboardInterrupt()]
+
+    def interrupt() -> None:
+        if errors:
+            raise errors.pop()
+
+    monkeypatch.setattr(signal, "getsignal", lambda _: signal.default_int_handler)
+    interrupted, work = Work(loop, told=interrupt), Work(loop)
+    clock.wake(interrupted)
+    clock.wake(work)
+    with pytest.raises(KeyboardInterrupt):
+        clock.flush()
+    await turns(2)
+    assert (len(interrupted.done), len(work.done)) == (1, 1)
 
 
 async def test_turn_that_fails_goes_on(loop: SteppedLoop, clock: Clock, caplog: pytest.LogCaptureFixture) -> None:

@@ -57,6 +57,8 @@ class Bench:
         self.encoded.append(value)
         if value == "bad":
             raise ValueError("cannot encode bad")
+        if value == "panic":
+            raise SystemExit("cannot encode panic")
         if isinstance(value, list):
             row, text = value
             return Record(None if text is None else text.encode(), row.encode())
@@ -205,10 +207,13 @@ async def test_value_that_cannot_be_encoded_is_its_publishers_error() -> None:
         with pytest.raises(ValueError, match="cannot encode bad"):
             b.publish(LAST, "bad")
         (receipt,) = b.publish(LATEST, "bad", name="newest")
+        (other,) = b.publish(LATEST, "panic", name="other")
         b.publish(LAST, "good")
         await turns(8)
         with pytest.raises(ValueError, match="cannot encode bad"):
             await receipt
+        with pytest.raises(RuntimeError, match="SystemExit"):
+            await other
         assert (b.stored(), b.stored("newest")) == ([b"good"], [])
         assert b.outbox.waiting == 0
         b.publish(LATEST, "good", name="newest")

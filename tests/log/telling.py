@@ -76,6 +76,8 @@ class Encoder:
         self.asked[value] += 1
         if "bad" in value:
             raise ValueError(f"cannot encode {value}")
+        if "panic" in value:
+            raise SystemExit(f"cannot encode {value}")
         return value.encode()
 
     def failed(self, error: Exception, value: str) -> None:

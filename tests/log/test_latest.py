@@ -53,14 +53,17 @@ def test_readers_share_the_bytes_until_the_next_value() -> None:
     assert payloads(log.read(0, wire)) == [b"c"]
 
 
-def test_value_that_does_not_encode_is_told_once_and_skipped() -> None:
+@pytest.mark.parametrize(
+    ("value", "problem"), [("bad", "cannot encode bad"), ("panic", "the code ended with SystemExit")]
+)
+def test_value_that_does_not_encode_is_told_once_and_skipped(value: str, problem: str) -> None:
     """Readers skip it and receive the next one; its failure is reported once."""
     encode = Encoder()
-    log = filled(encode, "a", "bad")
+    log = filled(encode, "a", value)
     for _ in range(2):
         assert log.read(0, Telling()) == Chunk(b"", 2, 0, 2, 0)
         assert log.entries() == []
-    assert encode.failures == [("cannot encode bad", "bad")]
+    assert encode.failures == [(problem, value)]
     log.append("b", 3, 0.0)
     assert payloads(log.read(0, Telling())) == [b"b"]
 

@@ -188,6 +188,15 @@ def test_values_are_encoded_when_they_are_read_once() -> None:
     assert encode.asked == {"b1": 1, "a2": 1}
 
 
+def test_value_whose_encoder_panics_is_skipped() -> None:
+    """An error other than an ``Exception`` fails this value only, too."""
+    encode = Encoder()
+    log = TableLog("e", encode=encode, failed=encode.failed, row_of=lambda value: value[0], rows=9, size=99)
+    extend(log, "a1", "panic", "c1")
+    assert changes(log.read(1, Telling())) == [(3, "c", b"c1")]
+    assert encode.failures == [("the code ended with SystemExit", "panic")]
+
+
 def test_value_that_does_not_encode_is_told_once_and_skipped() -> None:
     """Readers skip it and receive the rows around it; its row can still be changed and removed."""
     encode = Encoder()

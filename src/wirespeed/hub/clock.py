@@ -15,7 +15,7 @@ from collections.abc import Callable
 from time import perf_counter, thread_time
 from typing import Protocol
 
-from ..isolation import isolated, log_error
+from ..isolation import failure, isolated, log_error
 
 MANY = 8
 """Values per write, skipped ones included, above which waiting for more costs little and saves much."""
@@ -105,11 +105,13 @@ class Clock:
         """Write all news to the watchers that have room, now."""
         if self._handle is not None:
             self._handle.cancel()
-        while self._due or self._is_going_on():
-            self._begin_all()
-            while self._is_going_on():
-                self._step()
-        self._rest()
+        try:
+            while self._due or self._is_going_on():
+                self._begin_all()
+                while self._is_going_on():
+                    self._step()
+        finally:
+            self._continue()
 
     def _is_going_on(self) -> bool:
         return bool(self._fresh or self._round or self._last)
@@ -133,10 +135,16 @@ class Clock:
     def _go_on(self) -> None:
         begun = now = perf_counter()
         cost = thread_time()
-        while self._is_going_on() and now - begun < SLICE:
-            self._step()
-            now = perf_counter()
-        self._cost += thread_time() - cost
+        try:
+            while self._is_going_on() and now - begun < SLICE:
+                self._step()
+                now = perf_counter()
+        finally:
+            self._cost += thread_time() - cost
+            self._continue()
+
+    def _continue(self) -> None:
+        """Arrange the next slice of the round, or the time until the next round; however the slice has ended."""
         if self._is_going_on():
             self._handle = self._loop.call_soon(self._go_on)
         else:
@@ -151,11 +159,11 @@ class Clock:
                 turn.begin()
             if turn.step():
                 waiting.append(turn)
-        except Exception as error:
+        except BaseException as error:
             self._failures += 1
             if self._failures <= _MOST_FAILURES:
                 waiting.append(turn)
-            log_error(error, "News could not be written.")
+            log_error(failure(error), "News could not be written.")
 
     def _rest(self) -> None:
         self._handle = None

@@ -27,7 +27,7 @@ from ..definitions import (
 )
 from ..definitions.inlet import Inlet, running
 from ..errors import BacklogFull, BindingError, BrokerDown, DeclarationError, Stopped
-from ..isolation import isolated
+from ..isolation import failure, isolated
 from ..log.base import Entry, Marks
 from ..log.position import Position
 from ..runs.outcome import Refusal, no_refusal
@@ -371,8 +371,8 @@ class Hub(AppHub):
                 publishing.complete(watched, name, receipt)
             else:
                 publishing.publish(watched, name, value, None, receipt)
-        except Exception as error:  # it belongs to this publication: others wait behind it
-            settle(receipt, None, error)
+        except BaseException as error:  # it belongs to this publication: others wait behind it
+            settle(receipt, None, failure(error))
 
     async def entries(self, watched: Watched[Any, Any], key: str, values: Mapping[str, Any]) -> list[Entry]:
         return await (await self.engine()).entries(watched, self.name(watched, key), values)

@@ -10,6 +10,7 @@ from typing import Any
 
 from ..brokers.broker import Stored
 from ..errors import BrokerDown, Fenced, LogFull, Stopped, WirespeedError
+from ..isolation import failure
 from ..log.base import Append, Encoded, Log, Piece, Removed, Spoilt, Swap
 from ..log.kinds import LogKind
 from ..log.position import Position
@@ -195,9 +196,9 @@ class SharedOutput(Output):
     def _record(self, value: Any) -> Record:
         try:
             return self._make(value)
-        except Exception as error:
-            self._spoilt = error
-            raise
+        except BaseException as error:
+            self._spoilt = failure(error)
+            raise self._spoilt from self._spoilt.__cause__
 
     def _done(self, result: Stored, value: Any) -> None:
         if isinstance(result, Fenced):

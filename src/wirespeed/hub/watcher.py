@@ -7,7 +7,7 @@ from time import perf_counter
 from typing import Protocol
 
 from ..definitions import SourceHealth, SourceRefusal
-from ..isolation import isolated, log_error
+from ..isolation import failure, isolated, log_error
 from ..lanes.lane import Sink, nothing
 from ..log.base import Log, Wire
 from ..log.cache import Chunk
@@ -247,8 +247,8 @@ class Audience:
                     elif head >= self._end:
                         self._perhaps_completed(watcher)
                 break
-            except Exception as error:  # it ends one watcher; the loop continues with the others
-                self._fails(watcher, error)
+            except BaseException as error:  # it ends one watcher; the loop continues with the others
+                self._fails(watcher, failure(error))
                 cursor, wire = -1, None
         self._clock.note(flushes, delivered + skipped)
         self._figures.wrote(groups, flushes, delivered, skipped, size)

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from typing import Any, ClassVar
 
+from ..isolation import failure
 from .base import IMMUTABLE, Encode, Encoded, Entry, Failed, Log, Marks, Wire
 from .cache import Cache, Chunk, Tally
 from .position import Position
@@ -89,9 +90,9 @@ class LatestLog(Log):
             value, self._value, self._encoded = self._value, None, True
             try:
                 self._payload = self._encode(value)
-            except Exception as error:
+            except BaseException as error:
                 self._grow(-self.size)
-                self._failed(error, value)
+                self._failed(failure(error), value)
             else:
                 self._grow(len(self._payload) - self.size)
         return self._payload

@@ -13,6 +13,7 @@ from typing import Any, ClassVar, NamedTuple
 from pydantic_core import to_jsonable_python
 
 from ..errors import LogFull
+from ..isolation import failure
 from ..spelling import SECRETS, Unspellable, spelled
 from .base import IMMUTABLE, Encode, Encoded, Entry, Failed, Log, Marks, Removed, State, Wire
 from .cache import PIECE, Cache, Chunk, Tally
@@ -349,8 +350,8 @@ class TableLog(Log):
             value, change.value, change.encoded = change.value, None, True
             try:
                 change.payload = self._encode(value)
-            except Exception as error:
-                self._failed(error, value)
+            except BaseException as error:
+                self._failed(failure(error), value)
             else:
                 self._grow(len(change.payload))
         return change.payload

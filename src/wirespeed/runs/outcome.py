@@ -6,8 +6,6 @@ four outcomes here, so that every surface answers all of them.
 """
 
 import asyncio
-import signal
-import threading
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -15,7 +13,7 @@ from typing import Any, Generic, TypeVar
 
 from anyio import CancelScope, CapacityLimiter, to_thread
 
-from ..isolation import annotate, one_line
+from ..isolation import annotate, is_ctrl_c, one_line, standing_for
 from .tasks import create_task
 
 T = TypeVar("T")
@@ -164,7 +162,7 @@ def value_of(outcome: Completed[T] | Refused | Failed) -> T:
 
 def failed_by(error: BaseException) -> Failed:
     """Return the failure of code that has raised an error."""
-    return Failed(error, error if isinstance(error, Exception) else _standing_for(error))
+    return Failed(error, error if isinstance(error, Exception) else standing_for(error))
 
 
 def _raised(error: BaseException, refusal: Refusal) -> Refused | Failed:
@@ -173,13 +171,7 @@ def _raised(error: BaseException, refusal: Refusal) -> Refused | Failed:
         return refusal(error) or failed_by(error)
     except Exception as problem:  # an HTTPException of the app's own, say, whose __init__ does not call super's
         annotate(error, f"It cannot be read as a refusal: {one_line(problem)}")
-        return Failed(error, _standing_for(error))  # FastAPI would fail to read it, too
-
-
-def _standing_for(error: BaseException) -> RuntimeError:
-    exception = RuntimeError(f"the code ended with {type(error).__name__}")
-    exception.__cause__ = error
-    return exception
+        return Failed(error, standing_for(error))  # FastAPI would fail to read it, too
 
 
 def _is_cancellation(error: BaseException) -> bool:
@@ -192,10 +184,7 @@ def _is_cancellation(error: BaseException) -> bool:
 def _is_beyond(error: BaseException, task: "asyncio.Task[Any] | None") -> bool:
     """Return True if an exception concerns more than the code that raised it."""
     if isinstance(error, KeyboardInterrupt):
-        # In the main thread, Ctrl-C raises it to end the program. Servers handle the signal themselves: with a handler
-        # of their own, the code has raised it.
-        is_main = threading.current_thread() is threading.main_thread()
-        return is_main and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        return is_ctrl_c(error)
     # Python closes a suspended coroutine that is no longer referenced. That happens in the task that runs the garbage
     # collector at this moment.
     return isinstance(error, GeneratorExit) and task is not None and _current_task() is not task

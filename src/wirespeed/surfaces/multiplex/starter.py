@@ -4,7 +4,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 
-from ...isolation import log_error
+from ...isolation import failure, log_error
 
 EACH_TURN = 8
 """Commands that are begun in one turn of the loop: two milliseconds of work."""
@@ -52,5 +52,5 @@ class Starter:
 def _start(start: Callable[[], None]) -> None:
     try:
         start()
-    except Exception as error:
-        log_error(error, "A command could not be begun.")
+    except BaseException as error:
+        log_error(failure(error), "A command could not be begun.")
