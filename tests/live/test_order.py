@@ -1,5 +1,6 @@
 """Tables in an order: what is read of them as a whole is ordered by a field."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
@@ -8,7 +9,8 @@ from typing import Annotated, Any, NotRequired
 
 import pytest
 from fastapi import FastAPI
-from pydantic import BaseModel, ConfigDict, Field, computed_field
+from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, computed_field, create_model, field_validator
+from pydantic_core import core_schema
 from typing_extensions import TypedDict
 
 from tests.exchanges import Exchange, events_of
@@ -131,6 +133,81 @@ async def test_rows_are_ordered_as_python_orders_their_values(
         for id_, price in [(1, 9), (2, 10), (3, 2)]:
             await table.publish(make(id=id_, price=Decimal(price)))
         assert [int(each["id"]) for each in (await got(app, "/any"))[0]] == [3, 1, 2]
+
+
+class Version:
+    """A value of the app's own, which is before equal ones, too."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+    def __lt__(self, other: "Version") -> bool:
+        return self.number <= other.number
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> Any:
+        return core_schema.no_info_plain_validator_function(
+            lambda value: value if isinstance(value, cls) else cls(value),
+            serialization=core_schema.plain_serializer_function_ser_schema(lambda value: value.number),
+        )
+
+
+@pytest.mark.parametrize(
+    ("kind", "value_of"),
+    [
+        (Version, lambda number: Version(number % 10)),
+        (set[str], lambda number: set("abcd"[number % 4 :: number % 3 + 1])),
+    ],
+)
+async def test_values_that_are_in_no_order(app: FastAPI, live: Live, kind: Any, value_of: Callable[[int], Any]) -> None:
+    """A watcher of a large table gets each row once, in the order of what is sent of such values."""
+    entry: Any = create_model("Entry", id=(int, ...), value=(kind, ...), text=(str, ...))
+    table: Topic[[], Any] = live.topic("/odd", entry, by="id", order_by="value")
+    async with lifespan(app):
+        for number in range(1000):
+            table.publish(entry(id=number, value=value_of(number), text="x" * 300))
+        async with connect(app, "/odd", max_waiting=1) as watcher:
+            seen = [(await watcher.receive_json())["value"] for _ in range(1000)]
+            table.publish(entry(id=1000, value=value_of(0), text="new"))
+            assert (await watcher.receive_json())["value"]["text"] == "new"
+    assert {each["id"] for each in seen} == set(range(1000))
+    assert [each["value"] for each in seen] == sorted(each["value"] for each in seen)
+
+
+class Panic(BaseException):
+    """An error other than an ``Exception``, as libraries in Rust raise."""
+
+
+@pytest.mark.parametrize("error", [Panic, SystemExit, asyncio.CancelledError])
+async def test_validator_that_panics_while_a_client_reads(app: FastAPI, live: Live, error: type[BaseException]) -> None:
+    """Whatever the code of one table raises in the clock's turn, its clients get all rows, and others their values."""
+    is_armed = False
+
+    class Checked(BaseModel):
+        id: int
+        price: int
+        text: str = "x" * 300
+
+        @field_validator("price")
+        @classmethod
+        def check(cls, price: int) -> int:
+            if is_armed:
+                raise error("no such price")
+            return price
+
+    table, news = live.topic("/checked", Checked, by="id", order_by="price"), live.topic("/news", int)
+    async with lifespan(app), connect(app, "/news") as other:
+        for number in range(1000):
+            table.publish(Checked(id=number, price=1))
+        changed = Checked(id=0, price=2, text="new")
+        async with connect(app, "/checked", max_waiting=1) as watcher:
+            seen = [(await watcher.receive_json())["key"]]
+            is_armed = True
+            table.publish(changed)
+            while len(set(seen)) < 1000 or seen[-1] != 0:
+                seen.append((await watcher.receive_json())["key"])
+            news.publish(1)
+            assert await other.receive_json() == 1
 
 
 async def test_limit(app: FastAPI, table: Topic[[], Row], live: Live) -> None:

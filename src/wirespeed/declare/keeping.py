@@ -17,7 +17,9 @@ from typing_extensions import is_typeddict
 from ..codec import adapter, has_serializer, plain_type, serializes_field
 from ..definitions import AfterEnd, WatchedOptions, values_of
 from ..errors import DeclarationError
+from ..isolation import failure
 from ..log.kinds import LogKind
+from ..log.ordered import sortable
 from ..log.record import Retention
 from ..raw import RawJSON, field_of
 from ..readback import field_reader, name_in_json, reader, sent_field
@@ -57,15 +59,30 @@ def _order_of(what: str, type_: Any, field: str) -> Callable[[bytes], Any]:
     if sent is not None and sent.is_excluded:
         raise DeclarationError(what, f"order_by={field!r} is excluded, and rows are ordered by what is sent of them")
     ways = [*_values_in(type_, field)]
+    name = field if sent is None else sent.name
 
     def order(payload: bytes) -> Any:
         for way in ways:
-            with suppress(Exception):  # of the app's own validators; the row still has to be shown
+            try:
                 value = way(payload)
-                return None if value != value else value  # NaN is neither before nor after another number
+            except BaseException as error:  # of the app's own validators; the row still has to be shown
+                failure(error)
+            else:
+                return _rank(value, payload, name)
         return None
 
     return order
+
+
+def _rank(value: Any, payload: bytes, name: str) -> Any:
+    """Return the value to order by: a field as Python has it, or else as JSON has it, by its name there."""
+    with suppress(TypeError):
+        return sortable(value)
+    sent = from_json(payload)
+    in_json = sent.get(name) if isinstance(sent, dict) else None  # a serializer may send something else
+    with suppress(TypeError):
+        return sortable(in_json)
+    return str(in_json)
 
 
 def _values_in(type_: Any, field: str) -> Iterator[Callable[[bytes], Any]]:

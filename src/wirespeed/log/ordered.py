@@ -2,12 +2,19 @@
 
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Callable, Iterable
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from fractions import Fraction
 from functools import cmp_to_key
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from math import isnan
+from types import NoneType
 from typing import Any, Self
+from uuid import UUID
 
 from .base import Entry, Wire
 from .cache import PIECE, Chunk
-from .table import Change, TableLog
+from .table import Change, Place, TableLog
 
 _BITS = 64
 _LAST = object()
@@ -27,19 +34,21 @@ class OrderedCursor(int):
 
     Args:
         begun: Head when the watcher began.
+        left: Rows that it may read in order, at most: as many as there were, less those that it has read.
         rank: Rank of the row.
         offset: Number of the row's change.
         by_text: True if the order was that of texts.
     """
 
     begun: int
+    left: int
     rank: Any
     offset: int
     by_text: bool
 
-    def __new__(cls, begun: int, rank: Any, offset: int, *, by_text: bool) -> Self:
+    def __new__(cls, begun: int, left: int, rank: Any, offset: int, *, by_text: bool) -> Self:
         cursor = super().__new__(cls, -((2 | by_text) << 4 * _BITS | begun << _BITS | offset))
-        cursor.begun, cursor.rank, cursor.offset, cursor.by_text = begun, rank, offset, by_text
+        cursor.begun, cursor.left, cursor.rank, cursor.offset, cursor.by_text = begun, left, rank, offset, by_text
         return cursor
 
 
@@ -49,13 +58,15 @@ class OrderedTable(TableLog):
     Rows with the same value are in the order of their last changes, which all processes know.
 
     A watcher in between knows the head at which it began, and the last row that it has read. Rows that have changed
-    since then are left out, and follow as changes; the others do not move.
+    since then are left out, and follow as changes; the others do not move. If its place is not known any more, because
+    values of other types have come, it reads all rows in the order of their changes, which always has an end.
 
     Nothing is ordered before the rows are first read in order. From then on, each read moves the rows that have changed
     since the one before. If too many have, it orders all of them.
 
     Args:
-        order: Returns the value to order by, of a row's payload; None for rows that come last.
+        order: Returns the value to order by, of a row's payload, which is :func:`sortable`; None for rows that come
+            last. It never raises.
         descending: True if the largest comes first.
     """
 
@@ -91,7 +102,12 @@ class OrderedTable(TableLog):
 
     def _ordered_chunk(self, reading: OrderedCursor | None, wire: Wire) -> Chunk:
         rows = self._in_order()
-        at, begun = (0, self.head) if reading is None else (self._place_after(reading, rows), reading.begun)
+        at, begun, most = 0, self.head, len(rows)
+        if reading is not None:
+            begun, most = reading.begun, reading.left
+            at = -1 if most <= 0 else self._place_after(reading, rows)
+        if at < 0:
+            return super().read(Place(0, begun, 0).cursor(), wire)
         left = (rows[each] for each in range(at, len(rows)) if rows[each].offset <= begun)
         parts, size, read, following = [], 0, 0, next(left, None)
         while (change := following) is not None:
@@ -106,18 +122,18 @@ class OrderedTable(TableLog):
                 break
         if change is None or following is None:
             return Chunk(wire.join(parts, self.position_at(begun)), begun, len(parts), 0, 0)
-        cursor = OrderedCursor(begun, change.rank, change.offset, by_text=self._by_text)
+        cursor = OrderedCursor(begun, most - read, change.rank, change.offset, by_text=self._by_text)
         return Chunk(wire.join(parts, self.position_at(begun - 1)), cursor, len(parts), 0, 0)
 
     def _place_after(self, reading: OrderedCursor, rows: list[Change]) -> int:
-        """Return the index of the first row that a watcher has not read; 0 if that is not known any more."""
+        """Return the index of the first row that a watcher has not read; -1 if that is not known any more."""
         key = cmp_to_key(self._compare)
         if reading.by_text == self._by_text:
             try:
                 return bisect_right(rows, key(reading), key=key)
             except Exception:  # its value is of another type than those of today
-                return 0
-        return 0
+                return -1
+        return -1
 
     def _row(self, change: Change, wire: Wire, offset: int) -> bytes | None:
         """Return the bytes of a row; None if it has changed meanwhile, or cannot be encoded."""
@@ -211,6 +227,41 @@ class OrderedTable(TableLog):
     def _forget(self) -> None:
         _drop_ranks(self._replaced)
         self._ordered, self._replaced = None, []
+
+
+def sortable(value: Any) -> Any:
+    """Return a value by which rows can be ordered, as it is; None for NaN, which is neither before nor after others.
+
+    Values of the app's own types may be in no total order: a set is before another one only if it is a part of it.
+    Then some rows would never be read, and others again and again.
+
+    Raises:
+        TypeError: The value is not known to have an order in which any two of its type are.
+    """
+    kind = type(value)
+    if kind in _SORTABLE:
+        return value
+    if isinstance(value, float):
+        return None if isnan(value) else float.__float__(value)
+    if isinstance(value, Decimal):
+        return None if Decimal.is_nan(value) else Decimal(value)
+    if isinstance(value, str):  # an enum, say
+        return str.__str__(value)
+    if isinstance(value, int):
+        return int.__int__(value)
+    if kind in (list, tuple):
+        made = list(map(sortable, value))
+        if None not in made:
+            return made
+    raise TypeError(f"values of {kind.__qualname__} may be in no order")
+
+
+_SORTABLE = frozenset(
+    (
+        int, str, bool, NoneType, bytes, date, datetime, time, timedelta, UUID, Fraction, IPv4Address, IPv6Address,
+        IPv4Network, IPv6Network,
+    )
+)  # fmt: skip
 
 
 def _drop_ranks(rows: list[Change]) -> None:
