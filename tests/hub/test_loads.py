@@ -10,6 +10,7 @@ import pytest
 from tests.brokers.simulated import Network, SimulatedBroker
 from tests.hub.stepping import BACKEND, running
 from tests.hub.watching import Client, handle, topic
+from wirespeed.brokers.broker import Claim, Lease
 from wirespeed.definitions import Topic
 from wirespeed.definitions.watched import Loader, TopicDefinition
 from wirespeed.errors import NotLoaded, Unavailable
@@ -139,6 +140,25 @@ async def test_failure_here_is_tried_elsewhere() -> None:
         assert await second == [1, 2]
         one.error = None
         assert await one.values() == [1, 2]
+
+
+async def test_load_that_is_cancelled_in_its_claim(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A load that is cancelled before it knows that it holds the lease frees it: another process loads at once."""
+    async with workers() as (one, two):
+        engine, server = await one.hub.engine(), one.broker._network.server
+        claim = server.claim
+
+        def claimed(broker: SimulatedBroker, asked: Claim) -> Lease:
+            engine._loads.stop()
+            return claim(broker, asked)
+
+        monkeypatch.setattr(server, "claim", claimed)
+        with pytest.raises(Unavailable):
+            await one.values()
+        asked = asyncio.create_task(two.values())
+        await settle(1)  # less than the lease
+        assert asked.done()
+        assert await asked == [1, 2]
 
 
 async def test_process_that_dies_during_a_load() -> None:

@@ -246,14 +246,16 @@ class Loads:
     ) -> str | None:
         """Load a log if its lease is free; return the epoch, or None to look again."""
         token, seconds = secrets.token_hex(8), self._settings.lease_timeout
-        (lease,) = await leases.claim([Claim(name, token, seconds, is_watched=True)])
-        if lease is None:
-            raise BrokerDown
-        if not lease.is_held:
-            await asyncio.sleep(POLL)
-            return None
+        may_be_held = True  # a load may be cancelled when the claim is at the broker already
         post: asyncio.Task[Post] | None = None
         try:
+            (lease,) = await leases.claim([Claim(name, token, seconds, is_watched=True)])
+            may_be_held = lease is not None and lease.is_held
+            if lease is None:
+                raise BrokerDown
+            if not lease.is_held:
+                await asyncio.sleep(POLL)
+                return None
             if (epoch := await shared.loaded(name, kind)) is not None:
                 return epoch
             post = create_task(self._post(watched, name, values, kind, token), context=contextvars.Context())
@@ -267,8 +269,9 @@ class Loads:
         finally:
             if post is not None:
                 post.cancel()
-            with suppress(BrokerDown):  # the lease expires
-                await leases.release(name, token)
+            if may_be_held:
+                with suppress(BrokerDown):  # the lease expires
+                    await leases.release(name, token)
 
     async def _post(
         self, watched: Watched[Any, Any], name: str, values: Mapping[str, Any], kind: LogKind, fence: str | None
