@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import threading
+from concurrent.futures import Future, wait
 from datetime import date
 from decimal import Decimal
 from enum import Enum
@@ -463,6 +464,28 @@ def test_life_without_a_block(url: str) -> None:
     publisher.close()
     with pytest.raises(Stopped, match="the Publisher is closed"):
         shop.news.publish("y").result(PATIENCE)
+
+
+@pytest.mark.parametrize("is_open", [False, True])
+def test_interrupt_while_it_opens(url: str, monkeypatch: pytest.MonkeyPatch, is_open: bool) -> None:
+    """Ctrl-C while a publisher opens leaves no thread, and it can be opened again."""
+
+    class Interrupted(Future[Any]):
+        def result(self, timeout: float | None = None) -> Any:
+            if is_open:
+                wait([self])
+            monkeypatch.undo()
+            self.__class__ = Future  # type: ignore[assignment]
+            raise KeyboardInterrupt
+
+    shop = Shop(url)
+    publisher = Publisher(shop.app)
+    monkeypatch.setattr("wirespeed.publisher.Future", Interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        publisher.open()
+    wait_until(lambda: not any(each.name == "wirespeed-publisher" for each in threading.enumerate()))
+    with publisher:
+        assert shop.news.publish("x").result(PATIENCE).offset == 1
 
 
 def test_failures_are_logged(url: str, caplog: pytest.LogCaptureFixture) -> None:

@@ -198,7 +198,12 @@ class Publisher:
         opened: Future[Callable[[], object]] = Future()
         thread = threading.Thread(target=self._serve, args=(opened,), name="wirespeed-publisher", daemon=True)
         thread.start()
-        self._leave = opened.result()
+        try:
+            self._leave = opened.result()
+        except BaseException:  # Ctrl-C, while the thread opens the connection
+            if not opened.cancel() and opened.exception() is None:
+                opened.result()()
+            raise
         self._thread = thread
         return self
 
@@ -232,6 +237,8 @@ class Publisher:
         try:
             asyncio.run(self._stay(opened))
         except BaseException as error:
+            if opened.cancelled():
+                return
             if opened.done():
                 raise
             opened.set_exception(error)
@@ -239,8 +246,9 @@ class Publisher:
     async def _stay(self, opened: "Future[Callable[[], object]]") -> None:
         loop, over = asyncio.get_running_loop(), asyncio.Event()
         async with self._opened():
-            opened.set_result(lambda: loop.call_soon_threadsafe(over.set))
-            await over.wait()
+            if opened.set_running_or_notify_cancel():
+                opened.set_result(lambda: loop.call_soon_threadsafe(over.set))
+                await over.wait()
 
     def _abandon(self) -> None:
         """Leave the connection to the process from which this one was forked."""
