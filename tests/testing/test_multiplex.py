@@ -10,7 +10,7 @@ from fastapi import Depends, FastAPI, HTTPException, Query
 from pydantic import BaseModel
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from tests.lanes.turns import until
+from tests.lanes.turns import turns, until
 from tests.waiting import PATIENCE
 from wirespeed import Identity, Live, Position, Sender, Settings, Tagged, TokenExpired, current_sender
 from wirespeed.testing import (
@@ -478,3 +478,19 @@ async def test_no_task_remains(app: FastAPI, live: Live) -> None:
                 if lose:
                     client.lose()
             await until(lambda: asyncio.all_tasks() == before)
+
+
+@pytest.mark.parametrize("later", range(1, 6))
+async def test_leaving_that_is_cancelled(app: FastAPI, later: int) -> None:
+    """A client that is cancelled while it leaves is disconnected, in whatever turn of the loop that was."""
+    live = Live(app)
+    live.topic("/news", Any)
+    async with lifespan(app):
+        client = await multiplexed(app).__aenter__()
+        assert live.clients()
+        leaving = asyncio.ensure_future(client.__aexit__(None, None, None))
+        await turns(later)
+        leaving.cancel()
+        await asyncio.wait([leaving])
+        await turns(100)
+        assert not live.clients()

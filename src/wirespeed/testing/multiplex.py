@@ -100,9 +100,11 @@ class MultiplexedClient:
         if reader is None:
             return
         reader.cancel()
-        await asyncio.wait([reader])
-        self._end(Closed(1005, "the client has left"))
-        await self._socket.__aexit__(type(error) if error else None, error, None)
+        try:  # a cancellation may come now, too
+            await asyncio.wait([reader])
+        finally:
+            self._end(Closed(1005, "the client has left"))
+            await self._socket.__aexit__(type(error) if error else None, error, None)
 
     # The way in
 
