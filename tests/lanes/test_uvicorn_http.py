@@ -151,6 +151,18 @@ async def test_connection_does_not_become_a_websocket(http: str) -> None:
         assert exchange.disconnected
 
 
+async def test_connection_becomes_a_websocket_afterwards() -> None:
+    """A request for a WebSocket that waits behind a response is served in the moment of its completion."""
+    async with seated("h11") as seat:
+        exchange, guard = guarding(seat)
+        await seat.send(START)
+        seat.writer.write(UPGRADE)
+        await until(lambda: exchange.flow.read_paused)
+        await seat.write(1, more=False)
+        guard.finish()
+        assert exchange.transport.get_protocol() is not exchange.on_response.__self__
+
+
 async def test_websocket_behind_a_request_without_a_guard(http: str) -> None:
     """A connection that has become a WebSocket is left to that, and the request before it is over."""
     async with seated(http) as seat:

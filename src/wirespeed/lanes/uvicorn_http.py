@@ -119,9 +119,12 @@ class ResponseGuard(Guard):
         _lost(self._exchange)
         self._protocol.connection_lost(error)
 
-    def _upgrade(self, *_: object) -> None:
-        # The connection would belong to the WebSocket, and the end of that would not end this response.
-        self.transport.abort()
+    def _upgrade(self, *event: object) -> None:
+        if self._exchange.response_complete:
+            self._let_go()
+            self._protocol.handle_websocket_upgrade(*event)
+        else:  # the connection would belong to the WebSocket, and the end of that would not end this response
+            self.transport.abort()
 
     def _let_go(self) -> None:
         for name in ("shutdown", "connection_lost", "handle_websocket_upgrade"):
