@@ -9,9 +9,10 @@ from fastapi import Depends, FastAPI, HTTPException
 from starlette.requests import HTTPConnection
 
 from tests.centrifuge.sides import SIDES, Fields, Side
+from tests.lanes.turns import turns
 from tests.live.multiplexing import Speaker, speaking
 from tests.waiting import NEVER, until
-from wirespeed import Identity, Live, Message, identify
+from wirespeed import Identity, Live, Message, Settings, identify
 from wirespeed.surfaces.multiplex import window
 from wirespeed.testing import lifespan
 
@@ -31,7 +32,7 @@ def side(request: pytest.FixtureRequest) -> Side:
 class Scene:
     """An app whose stream yields what the test says."""
 
-    def __init__(self, resume: float = NEVER) -> None:
+    def __init__(self, resume: float = NEVER, **settings: Any) -> None:
         self.app = FastAPI()
         self.said: asyncio.Queue[str | None] = asyncio.Queue()
         self.ended: list[str] = []
@@ -40,7 +41,7 @@ class Scene:
         async def authenticate(token: str, connection: object) -> Identity:
             return Identity(user=token)
 
-        self.live = Live(self.app, authenticate=authenticate)
+        self.live = Live(self.app, authenticate=authenticate, settings=Settings(**settings))
 
         async def resource() -> AsyncIterator[None]:
             yield
@@ -56,6 +57,8 @@ class Scene:
                     yield word
             finally:
                 self.ended.append("run")
+
+        self.words = words
 
         @self.live.stream("/echo", resume=resume)
         async def echo(messages: AsyncIterator[Text]) -> AsyncIterator[str]:
@@ -286,6 +289,19 @@ async def test_values_that_wait_for_an_acknowledgement(monkeypatch: pytest.Monke
             if not leaves:
                 await client.ask({"unsubscribe": {"channel": "words"}})
                 await until(lambda: scene.ended == ["run", "dependency"])
+        await until(lambda: scene.ended == ["run", "dependency"])
+
+
+async def test_values_that_wait_for_room() -> None:
+    """A client that reads nothing keeps neither its run nor the dependencies of that when these are revoked."""
+    scene = Scene(max_waiting_bytes=4096)
+    async with lifespan(scene.app), speaking(scene.app, max_waiting=2) as client:
+        await client.subscribed("words")
+        for _ in range(50):
+            scene.say(*["x" * 1000] * 10)
+            await turns(20)
+        assert scene.said.qsize()
+        await scene.live.revoke(feed=scene.words)
         await until(lambda: scene.ended == ["run", "dependency"])
 
 
