@@ -5,13 +5,14 @@ import json
 import random
 import socket
 import struct
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from itertools import product
 from urllib.parse import quote
 
 import pytest
 
-from tests.clients import eventually
+from tests.clients import eventually, trusting
+from tests.e2e.test_servers import certificate  # noqa: F401 - a fixture
 from tests.servers import Server, serve
 from tests.waiting import PATIENCE
 
@@ -160,3 +161,18 @@ def test_requests_behind_a_response_that_goes_on(loop: str, http: str, at_once: 
         is_clean(server)
         server.stop()
         assert server.output().replace("WARNING:  Invalid HTTP request received.\n", "") == ""
+
+
+@pytest.mark.parametrize(("loop", "http"), [("asyncio", "httptools"), ("uvloop", "h11")])
+@pytest.mark.parametrize("tls", [False, True])
+def test_fin_behind_another_request(loop: str, http: str, tls: bool, certificate: list[str]) -> None:  # noqa: F811
+    """A client that closes its side is gone, although the server does not read while its next request waits."""
+    options = ["--loop", loop, "--http", http, *(certificate if tls else [])]
+    with serve(APP, options=options, tls=tls) as server, ExitStack() as stack:
+        for first in STREAMED:
+            plain = socket.create_connection(("127.0.0.1", server.port), PATIENCE)
+            client = stack.enter_context(trusting().wrap_socket(plain, server_hostname="127.0.0.1") if tls else plain)
+            client.sendall(first + BEHIND[0])
+            client.recv(1)
+            client.shutdown(socket.SHUT_WR)
+        is_clean(server)

@@ -26,6 +26,7 @@ _KNOWN = tuple(f"uvicorn.protocols.http.{name}_impl" for name in ("h11", "httpto
 class _Flow(Protocol):
     """uvicorn's flow control of one transport."""
 
+    read_paused: bool
     write_paused: bool
 
 
@@ -71,6 +72,7 @@ def _is_as_expected(exchange: Any) -> bool:
         isinstance(exchange.disconnected, bool)
         and isinstance(exchange.response_complete, bool)
         and isinstance(exchange.keep_alive, bool)
+        and isinstance(exchange.flow.read_paused, bool)
         and isinstance(exchange.flow.write_paused, bool)
         and isinstance(exchange.message_event, Event)
         and callable(exchange.transport.get_write_buffer_size)
@@ -129,6 +131,13 @@ class ResponseGuard(Guard):
     def _let_go(self) -> None:
         for name in ("shutdown", "connection_lost", "handle_websocket_upgrade"):
             vars(self._protocol).pop(name, None)
+
+    def wrote(self) -> None:
+        # While another request waits, uvicorn does not read. A TLS transport that does not read drops what is written
+        # after a FIN, and stays.
+        if self._exchange.flow.read_paused and self._has_sent_fin():
+            self.transport.abort()
+        super().wrote()
 
     def writable(self) -> bool:
         return not self._exchange.flow.write_paused
