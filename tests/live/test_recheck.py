@@ -345,7 +345,7 @@ async def test_leaving_before_the_recheck(app: FastAPI, house: House, time: Fake
         del house.sessions["old"]
         await time.advance(EACH - 1)
         await subscription.unsubscribe()
-        await time.advance(1)
+        await time.advance(2)
         with pytest.raises(CommandFailed, match="not valid"):
             await client.subscribe("mine/ada")
 
@@ -364,7 +364,7 @@ async def test_outage_of_the_authenticator(app: FastAPI, house: House, time: Fak
 async def test_identity_that_is_confirmed(app: FastAPI, house: House, time: FakeClock) -> None:
     """A client that comes back after the time of a recheck has the identity of its connection, and is revoked by it."""
     async with multiplexed(app, token="old") as client:
-        await time.advance(EACH)
+        await time.advance(2 * EACH)
         subscriptions = [await client.subscribe("mine/ada"), await client.subscribe("open")]
         assert house.tokens == ["old", "old"]
         await house.live.revoke(user="ada", feed=house.unguarded)
