@@ -17,9 +17,13 @@ async def waiting() -> None:
 
 Waiting = Annotated[None, Depends(waiting)]
 LANE = cast("Literal['auto', 'portable']", os.environ.get("LANE", "auto"))
+PING = float(os.environ.get("PING", "25"))
 app = FastAPI()
 # Deadlines that are due at once are those whose handles are different on uvloop.
-live = Live(app, settings=Settings(connect_timeout=1.0, heartbeat_interval=0.05, lane=LANE))
+settings = Settings(
+    connect_timeout=1.0, heartbeat_interval=0.05, ping_interval=PING, pong_timeout=0.9 * PING, lane=LANE
+)
+live = Live(app, settings=settings)
 
 
 @live.feed("/feed/{key}", linger=0, dependencies=[Depends(waiting)])

@@ -152,7 +152,8 @@ BEHIND = [
 @pytest.mark.parametrize("at_once", [True, False])
 def test_requests_behind_a_response_that_goes_on(loop: str, http: str, at_once: bool) -> None:
     """Nothing stays of clients that have sent another request before they leave, and the server stops."""
-    with serve(APP, options=["--loop", loop, "--http", http, "--log-level", "warning"]) as server:
+    options = ["--loop", loop, "--http", http, "--log-level", "warning"]
+    with serve(APP, options=options, env={"PING": "1"}) as server:  # multiplexed connections notice it by a ping
         for first, behind in product(STREAMED, BEHIND):
             with socket.create_connection(("127.0.0.1", server.port), PATIENCE) as client, suppress(ConnectionError):
                 client.sendall(first + behind if at_once else first)
