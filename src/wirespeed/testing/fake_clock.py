@@ -89,12 +89,12 @@ class FakeClock:
 
     def unix(self) -> float:
         """Return the time since 1970 that ``time.time()`` returns while the clock is running."""
-        return self._unix + self.passed
+        return self._unix + self._now - self._began
 
     @property
     def passed(self) -> float:
-        """Seconds that have passed on this clock."""
-        return self._now - self._began
+        """Seconds that have passed on this clock, to the microsecond: the loop's times have rounding errors."""
+        return round(self._now - self._began, 6)
 
     def _set_timer(
         self, when: float, callback: Callable[..., object], *args: Any, context: Context | None = None
