@@ -30,7 +30,7 @@ class Guard(Sweepable, ABC):
         self._over = False
         transport.set_write_buffer_limits(high=max_waiting_bytes)
         # Unix sockets have none of these options, and a socket that is gone by now needs none.
-        with suppress(OSError, AttributeError):
+        with suppress(OSError, AttributeError, ValueError):
             if self._socket is not None and _NOTSENT_LOWAT is not None:
                 self._socket.setsockopt(socket.IPPROTO_TCP, _NOTSENT_LOWAT, max_waiting_bytes)
             elif self._socket is not None:  # pragma: no cover - not on Linux and macOS
@@ -54,7 +54,7 @@ class Guard(Sweepable, ABC):
             return False
         try:
             return self._socket.getsockopt(socket.IPPROTO_TCP, _TCP_INFO, 1)[0] in _FIN
-        except OSError:  # not a TCP socket
+        except (OSError, ValueError):  # not a TCP socket, or one that is closed: with uvloop, it has a number below 0
             return False
 
     @abstractmethod
@@ -67,7 +67,7 @@ class Guard(Sweepable, ABC):
         self.transport.abort()
         # Python 3.11: aborting a TLS transport that was closed twice has no effect, but shutting its socket down ends
         # it. uvloop's sockets have no shutdown, and do not need it.
-        with suppress(OSError, AttributeError, TypeError):
+        with suppress(OSError, AttributeError, TypeError, ValueError):
             if self._socket is not None:
                 self._socket.shutdown(socket.SHUT_RDWR)
 
