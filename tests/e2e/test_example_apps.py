@@ -64,13 +64,16 @@ def test_jobs(page: Page, complaints: list[str], tmp_path: Path) -> None:
             fill(page, "Start", Steps="many")
             expect(page.locator("output")).to_contain_text("valid integer")
             fill(page, "Start", Steps="12")
-            expect(page.get_by_role("log")).to_contain_text("step 1 of 12 is done")
+            first = re.compile("step 1 of 12 is done|failed")  # each step may fail, at random
+            expect(page.get_by_role("log")).to_contain_text(first)
             page.locator("#jobs > div").click()  # it is chosen already
-            expect(page.get_by_role("log")).to_contain_text("step 1 of 12 is done")
+            expect(page.get_by_role("log")).to_contain_text(first)
             assert "Traceback" not in started.output()
         with serve(EXAMPLES / "jobs.py", env=env, port=started.port) as again:
             expect(page.locator("#jobs > div")).to_have_class(re.compile("finished|failed"))
-            expect(page.get_by_role("log")).to_have_text(re.compile(r"step 1 of 12.*(step 12 of 12|failed)", re.DOTALL))
+            expect(page.get_by_role("log")).to_have_text(
+                re.compile(r"starts with 12 steps.*(step 12 of 12|failed)", re.DOTALL)
+            )
             page.get_by_role("button", name="Clear").click()
             expect(page.locator("#jobs > div")).to_have_count(0)
             assert [each for each in complaints if REFUSED not in each] == []
