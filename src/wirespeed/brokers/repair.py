@@ -164,9 +164,7 @@ class Repair:
 
     def disconnected(self, now: float) -> None:
         """Note that the subscription was lost."""
-        self._forget()
-        self.state = State.DOWN
-        self._reading = None
+        self.close()
         self._mark_stale(now)
 
     def _mark_stale(self, now: float) -> None:
