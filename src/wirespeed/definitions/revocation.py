@@ -18,6 +18,11 @@ class Criteria(NamedTuple):
     key: str | None = None
     """Name of one of its keys at the hub."""
 
+    @property
+    def size(self) -> int:
+        """Number of characters of all texts."""
+        return sum(len(each or "") for each in self)
+
     def fits(self, identity: Identity) -> bool:
         """Return True if a client with an identity is one of them."""
         return self.user in (None, identity.user) and self.session in (None, identity.session)

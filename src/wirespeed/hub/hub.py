@@ -429,7 +429,7 @@ class Hub(AppHub):
         elif self._engine is not None:  # behind what the thread has published, and before what it publishes next
             revoke = partial(self._revoking.revoke, criteria, revocation)
             stopped = partial(settle_revocation, revocation, 0, Stopped(_REVOKE))
-            self._postbox.send(_REVOKE, Errand(revoke, stopped, sum(len(each or "") for each in criteria)))
+            self._postbox.send(_REVOKE, Errand(revoke, stopped, criteria.size))
         else:
             self._inlet.call(loop, _REVOKE, self._revoking.revoke, criteria, revocation)
         return revocation

@@ -70,7 +70,7 @@ class Revoking:
         if not self._processes.process:
             settle_revocation(revocation, ended)
             return
-        size = _size(criteria)
+        size = _BESIDE + criteria.size
         if self._waiting + size > self._size:
             problem = BacklogFull("live.revoke()", self._waiting)
             _log(problem)
@@ -130,7 +130,7 @@ class Revoking:
             _log(problem)
         for (criteria, revocation, _), total in zip(batch, totals, strict=True):
             self._sent.discard(revocation)
-            self._waiting -= _size(criteria)
+            self._waiting -= _BESIDE + criteria.size
             settle_revocation(revocation, total, problem)
 
     async def _confirmed(self, body: bytes, answers: dict[str, bytes]) -> Exception | None:
@@ -161,10 +161,6 @@ class Revoking:
             while len(self._answered) > _REMEMBERED:
                 self._answered.popitem(last=False)
         return self._answered[name]
-
-
-def _size(criteria: Criteria) -> int:
-    return _BESIDE + sum(len(each or "") for each in criteria)
 
 
 def _log(problem: Exception) -> None:
