@@ -67,7 +67,7 @@ class Guard(Sweepable, ABC):
         self.transport.abort()
         # Python 3.11: aborting a TLS transport that was closed twice has no effect, but shutting its socket down ends
         # it. uvloop's sockets have no shutdown, and do not need it.
-        with suppress(OSError, AttributeError, TypeError, ValueError):
+        with suppress(OSError, AttributeError, TypeError):
             if self._socket is not None:
                 self._socket.shutdown(socket.SHUT_RDWR)
 
