@@ -333,12 +333,7 @@ async def react() -> FileResponse:
 @app.get("/elsewhere")
 async def elsewhere() -> HTMLResponse:
     """Return an empty page."""
-    return HTMLResponse("<!DOCTYPE html><title>Elsewhere</title><p>Nothing to see.</p>")
-
-
-@app.get("/favicon.ico", status_code=204)
-async def icon() -> None:
-    """Return an icon, which browsers request."""
+    return HTMLResponse('<!DOCTYPE html><link rel="icon" href="data:,"><title>Elsewhere</title><p>Nothing to see.</p>')
 
 
 app.mount("/files", StaticFiles(directory=PAGE))

@@ -226,13 +226,8 @@ async def page(path: str) -> HTMLResponse:
     return HTMLResponse(PAGE.replace("PATH", path))
 
 
-@app.get("/favicon.ico", status_code=204)
-async def icon() -> None:
-    """Return an icon, which browsers request."""
-
-
 PAGE = """<!DOCTYPE html>
-<html><head><title>Events</title></head><body><script>
+<html><head><link rel="icon" href="data:,"><title>Events</title></head><body><script>
 var received = [], lost = [], opened = 0, complete = 0;
 var source = new EventSource("PATH");
 source.onopen = () => { opened += 1; };

@@ -405,12 +405,10 @@ async def state() -> dict[str, Any]:
 @app.get("/page")
 async def page() -> HTMLResponse:
     """Return a page with the driver."""
-    return HTMLResponse('<!DOCTYPE html><title>SDK</title><script type="module" src="/sdk/page.mjs"></script>')
-
-
-@app.get("/favicon.ico", status_code=204)
-async def icon() -> None:
-    """Return an icon, which browsers request."""
+    return HTMLResponse(
+        '<!DOCTYPE html><link rel="icon" href="data:,"><title>SDK</title>'
+        '<script type="module" src="/sdk/page.mjs"></script>'
+    )
 
 
 app.mount("/sdk", StaticFiles(directory=SDK, follow_symlink=True))  # packages may be linked into a checkout
