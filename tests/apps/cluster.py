@@ -36,8 +36,6 @@ live = Live(
     broker_required="BROKER_REQUIRED" in os.environ,
     settings=Settings(
         max_publish_backlog_bytes=64 * 1024,
-        ping_interval=1.0,
-        pong_timeout=0.9,
         stall_timeout=NEVER,
         lease_timeout=float(os.environ["LEASE"]),
     ),

@@ -220,8 +220,10 @@ class SdkWatcher(Watcher):
         self._client = Client(
             f"ws://127.0.0.1:{self._line.port}/live/websocket",
             connection,
-            min_reconnect_delay=PAUSE, max_reconnect_delay=2 * PAUSE, max_server_ping_delay=2.0, proxy=None,
-        )  # fmt: skip
+            min_reconnect_delay=PAUSE,
+            max_reconnect_delay=2 * PAUSE,
+            proxy=None,
+        )
         events = SubscriptionEventHandler()
         events.on_subscribed = self._subscribed
         events.on_publication = self._published
