@@ -387,7 +387,7 @@ def reading(client: Client) -> Iterator[list[int]]:
 def test_stalled_watcher_is_cut_off(path: str) -> None:
     """A watcher that stalls, or falls off the log, is disconnected; another watcher continues."""
     with (
-        serve(APP, env={"STALL_TIMEOUT": "2"}) as server,
+        serve(APP, env={"STALL_TIMEOUT": "5"}) as server,
         reading(Client(server, path)) as sizes,
         RawClient(server, path, receive_buffer=SMALL) as client,
     ):
