@@ -95,6 +95,12 @@ def test_waiting_for_a_thread_on_a_loop_whose_clock_stands() -> None:
             runner.run(waits())
 
 
+def test_deadline_where_time_stands() -> None:
+    """A wait fails at the deadline on a loop whose clock stands, too."""
+    with asyncio.Runner(loop_factory=SteppedLoop) as runner, pytest.raises(TimeoutError):
+        runner.run(until(lambda: False, within=0.01))
+
+
 def test_skipped_time_is_over() -> None:
     """A timer within the time that a test skips is due."""
 

@@ -50,12 +50,15 @@ async def until(holds: Callable[[], object], within: float = PATIENCE) -> None:
     On a loop whose clock stands, ``asyncio.sleep`` would never end.
     """
     stands = getattr(asyncio.get_running_loop(), "stands", False)
+    deadline = time.monotonic() + within
     turns = 0
     async with asyncio.timeout(within):
         while not holds():
             turns += 1
             if turns >= TURNS and stands:
                 time.sleep(0.001)  # noqa: ASYNC251 - nothing else on the loop waits for a time
+                if time.monotonic() > deadline:  # the timeout of such a loop never comes
+                    raise TimeoutError
             await asyncio.sleep(0 if turns < TURNS or stands else 0.001)
 
 

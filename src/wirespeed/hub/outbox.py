@@ -453,7 +453,8 @@ class Outbox:
     def _sent(self, queue: Queue) -> None:
         if self._is_over:
             return
-        if queue.rests_until > self._loop.time():
+        # A queue whose end is awaited does not rest: a lease would be handed over later.
+        if queue.rests_until > self._loop.time() and queue not in self._ends:
             self._rests[queue] = self._loop.call_at(queue.rests_until, self._go_on, queue)
         elif queue.is_empty():
             self._forget(queue)
