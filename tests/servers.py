@@ -11,6 +11,7 @@ import socket
 import subprocess
 import tempfile
 import time
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -159,14 +160,28 @@ def accepts_connections(port: int) -> bool:
     return True
 
 
+_CLAIMED: deque[socket.socket] = deque()
+"""Sockets of the ports that were given out last. They are of UDP, so that servers can have the same numbers."""
+_MOST_CLAIMED = 100
+
+
 def free_port() -> int:
-    """Return a port without a listener, below the range that the system uses for clients."""
+    """Return a port without a listener, below the range that the system uses for clients.
+
+    No other process of the tests gets the same, as long as this one takes no hundred more.
+    """
     while True:
         port = random.randrange(20_000, 32_000)
+        claim = socket.socket(type=socket.SOCK_DGRAM)
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
+                claim.bind(("127.0.0.1", port))
                 probe.bind(("127.0.0.1", port))
             except OSError:
+                claim.close()
                 continue
+        _CLAIMED.append(claim)
+        if len(_CLAIMED) > _MOST_CLAIMED:
+            _CLAIMED.popleft().close()
         return port

@@ -15,6 +15,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from tests.servers import free_port
 from tests.waiting import wait_until
 
 SLOTS = 16384
@@ -28,12 +29,6 @@ def binary() -> Path:
     assert found.origin is not None
     here = Path(found.origin).parent / "_binaries" / f"{platform.system().lower()}-{platform.machine()}"
     return here / "valkey-server"
-
-
-def free_port() -> int:
-    """Return a port that was free a moment ago."""
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        return int(taken.getsockname()[1])
 
 
 class Valkey:
@@ -64,12 +59,16 @@ class Valkey:
     def _launch(self, *arguments: str) -> None:
         with (self._directory / "log").open("ab") as log:
             self._process = subprocess.Popen([binary(), *arguments], stdout=log, stderr=log)
-        wait_until(self._is_ready, lambda: (self._directory / "log").read_text()[-2000:])
+        wait_until(self._is_ready, self._last_words)
 
     def _is_ready(self) -> bool:
+        assert self._process.poll() is None, self._last_words()  # another server may answer at its port
         with suppress(OSError):
             return self.command("PING").startswith(b"+PONG")
         return False
+
+    def _last_words(self) -> str:
+        return (self._directory / "log").read_text()[-2000:]
 
     def command(self, *words: str | int) -> bytes:
         """Run a command, and return the beginning of its reply."""
