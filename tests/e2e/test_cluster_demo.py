@@ -48,9 +48,13 @@ def runner_of(page: Page) -> str:
 
 
 def marks_of(page: Page) -> dict[str, str]:
-    """Return the marks that a page shows, by their number."""
-    rows = page.locator("#marks tbody tr").all_inner_texts()
-    return {number: mark for number, mark, _ in (row.split("\t") for row in rows)}
+    """Return the marks that a page shows, by their number; of one moment, because rows come and go."""
+    marks: dict[str, str] = page.evaluate(
+        """() => Object.fromEntries(
+          [...document.querySelectorAll("#marks tbody tr")].map(({ cells: [number, mark] }) =>
+            [number.textContent, mark.textContent]))"""
+    )
+    return marks
 
 
 def post(server: Server, path: str) -> bytes:
