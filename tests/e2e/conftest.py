@@ -17,6 +17,7 @@ from playwright.sync_api import (
 
 from benchmarks import chromium as unwatched
 from benchmarks.chromium import SWITCHES, program
+from tests.e2e.console import GIVEN_UP
 from tests.servers import free_port
 from tests.waiting import PATIENCE
 
@@ -96,11 +97,12 @@ def used_page(context: BrowserContext) -> Iterator[Page]:
 
 @pytest.fixture
 def complaints(page: Page) -> Iterator[list[str]]:
-    """Return everything that the page wrote to the console, threw, or could not fetch."""
+    """Return everything that the page wrote to the console, threw, or could not fetch; see ``GIVEN_UP``."""
     found: list[str] = []
 
     def on_console(message: ConsoleMessage) -> None:
-        found.append(f"console {message.type}: {message.text}")
+        if GIVEN_UP not in message.text:
+            found.append(f"console {message.type}: {message.text}")
 
     def on_response(response: Response) -> None:
         if response.status >= 400:

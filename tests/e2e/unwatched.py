@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from benchmarks.chromium import Browser
+from tests.e2e.console import GIVEN_UP
 from tests.waiting import wait_until
 
 KEYS = {"Tab": (9, ""), "Enter": (13, "\r")}
@@ -104,11 +105,15 @@ class Tab:
             self._ask("Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=code, **entered)
 
     def complaints(self) -> list[str]:
-        """Return everything that the page or the browser wrote to its console, and all uncaught errors."""
+        """Return everything that the page or the browser wrote to its console, and all uncaught errors.
+
+        See ``GIVEN_UP`` for an exception.
+        """
         self.evaluate("0")  # what was reported before its answer has arrived then
         ours = [each for each in self._browser.events if each.get("sessionId") == self._session]
         kinds = {"Log.entryAdded", "Runtime.consoleAPICalled", "Runtime.exceptionThrown"}
-        return [json.dumps(each["params"]) for each in ours if each["method"] in kinds]
+        found = [json.dumps(each["params"]) for each in ours if each["method"] in kinds]
+        return [each for each in found if GIVEN_UP not in each]
 
     def close(self) -> None:
         """Close the tab."""

@@ -2,6 +2,9 @@
 
 import { inTurns } from "./turns.mjs";
 
+// Milliseconds for connections and replies: the SDK's five seconds may pass on a slow machine.
+const PATIENCE = 180_000;
+
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
 
@@ -120,6 +123,7 @@ export class Driver {
       {
         ...this.options,
         fetch: inTurns,
+        timeout: PATIENCE,
         minReconnectDelay: 10,
         maxReconnectDelay: 100,
         emulationEndpoint: `${url}/emulation`,

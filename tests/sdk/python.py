@@ -183,6 +183,7 @@ class PythonKit(Kit):
             use_protobuf=form.is_binary,
             data=None if data is None else form.pack(data),
             headers=headers,
+            timeout=PATIENCE,  # the SDK's five seconds may pass on a slow machine
             min_reconnect_delay=0.01,
             max_reconnect_delay=0.1,
             proxy=None,

@@ -2,7 +2,7 @@
 
 import { connect, WirespeedError } from "/live/wirespeed.js";
 
-const live = connect();
+const live = connect({ sdk: { timeout: 180_000 } }); // the SDK's five seconds may pass on a slow machine
 const states = [];
 live.status.subscribe((status) => states.push(status));
 

@@ -5,7 +5,7 @@ import { createRoot } from "react-dom/client";
 import { connect } from "wirespeed";
 import { useFeed, useStream } from "wirespeed/react";
 
-const live = connect();
+const live = connect({ sdk: { timeout: 180_000 } }); // the SDK's five seconds may pass on a slow machine
 
 const wishes = new Set();
 let shown = { prices: 0, stream: false, keep: 0, path: "price/react" };
