@@ -108,7 +108,9 @@ def test_tail(page: Page, complaints: list[str], tmp_path: Path) -> None:
     with serve(EXAMPLES / "tail.py", env={"LOG": str(log)}) as started:
         page.goto(started.url)
         expect(page.locator("#state")).to_have_text("app.log: No such file or directory")
-        log.write_text("x" * 300_000 + "\n" + "".join(f"INFO line {number}\n" for number in range(1, 301)))
+        whole = tmp_path / "whole.log"  # with its name, the example could find it empty
+        whole.write_text("x" * 300_000 + "\n" + "".join(f"INFO line {number}\n" for number in range(1, 301)))
+        whole.rename(log)
         lines = page.locator("#lines > div")
         expect(lines).to_have_count(200)
         expect(lines.first).to_have_text("INFO line 101")
