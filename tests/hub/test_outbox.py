@@ -373,6 +373,24 @@ async def test_end_of_a_queue_can_be_awaited(retention: Retention) -> None:
         assert [receipt.done() for receipt in receipts] == [True, True]
 
 
+async def test_queue_rests_again_when_its_end_is_not_awaited_any_more() -> None:
+    """A wait for the end that is cancelled does not change the distance of later posts."""
+    async with bench() as b:
+        b.network.is_calm = False
+        b.publish(LAST, "a")
+        sending = asyncio.create_task(b.outbox.sent(b.queue(LAST)))
+        await turns(3)
+        b.publish(LAST, "b")
+        sending.cancel()
+        await turns(3)
+        b.network.is_calm = True
+        b.network.clear_up()
+        await turns(20)
+        assert b.stored() == [b"a"]
+        await running().pass_time(PAUSE)
+        assert b.stored() == [b"a", b"b"]
+
+
 async def test_stop_before_a_post_has_begun() -> None:
     """A stop that comes right after a post was made settles its receipts, too, and ends in order."""
     async with bench() as b:

@@ -9,7 +9,7 @@ that the order of a key's values never depends on the network.
 import asyncio
 import json
 import secrets
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Hashable, Sequence
 from functools import partial
 from itertools import count, islice
@@ -271,6 +271,7 @@ class Outbox:
         self._rests: dict[Queue, asyncio.TimerHandle] = {}
         self._room: deque[asyncio.Future[None]] = deque()
         self._ends: dict[Queue, asyncio.Future[bool]] = {}
+        self._awaited: Counter[tuple[str, str | None]] = Counter()
         self._is_over = False
 
     def queue(
@@ -304,8 +305,15 @@ class Outbox:
 
     async def sent(self, queue: Queue) -> None:
         """Wait until nothing of a queue waits any more, and the results have arrived."""
-        while (future := self.sending(queue)) is not None:
-            await asyncio.wait([future])
+        key = queue.name, queue.fence
+        self._awaited[key] += 1
+        try:
+            while (future := self.sending(queue)) is not None:
+                await asyncio.wait([future])
+        finally:
+            self._awaited[key] -= 1
+            if not self._awaited[key]:
+                del self._awaited[key]
 
     def sending(self, queue: Queue) -> "asyncio.Future[bool] | None":
         """Return a future for the end of a queue; None if nothing of it waits. It is False if the outbox was closed."""
@@ -454,7 +462,7 @@ class Outbox:
         if self._is_over:
             return
         # A queue whose end is awaited does not rest: a lease would be handed over later.
-        if queue.rests_until > self._loop.time() and queue not in self._ends:
+        if queue.rests_until > self._loop.time() and not self._awaited[queue.name, queue.fence]:
             self._rests[queue] = self._loop.call_at(queue.rests_until, self._go_on, queue)
         elif queue.is_empty():
             self._forget(queue)
