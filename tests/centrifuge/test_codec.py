@@ -1,5 +1,6 @@
 """The properties of both formats."""
 
+import json
 import sys
 from collections.abc import Callable
 from types import FrameType
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from tests.centrifuge.samples import IDS, PUBLICATIONS, PUSHES, SUBSCRIBED
 from tests.centrifuge.sides import SIDES, Fields, Side
 from wirespeed.centrifuge import messages as m
-from wirespeed.centrifuge.codec import Codec
+from wirespeed.centrifuge.codec import MAX_FIELDS, Codec
 from wirespeed.centrifuge.json_codec import JSON
 from wirespeed.centrifuge.protobuf import PROTOBUF
 
@@ -96,6 +97,28 @@ def test_subscribes_are_counted_without_reading_them(side: Side) -> None:
 def test_any_frame_has_some_subscribes(codec: Codec, frame: str | bytes) -> None:
     """Subscribes are counted in any frame, even if it cannot be read."""
     assert codec.subscribes(frame) >= 0
+
+
+def test_subscribes_end_at_what_cannot_be_read() -> None:
+    """A frame of commands that cannot be read costs the same whatever their number: the first one ends the counting."""
+    unreadable = b"\1\0"
+    ten, many = unreadable * 10, unreadable * 10_000
+    assert calls_in(lambda: PROTOBUF.subscribes(ten)) == calls_in(lambda: PROTOBUF.subscribes(many))
+
+
+def test_members_of_a_command_are_fields() -> None:
+    """Unknown members beside a command's payload count as its fields: its data is found by reading past all of them."""
+    beside = {f"{each}": 0 for each in range(MAX_FIELDS)}
+    [command] = JSON.commands(json.dumps({"id": 7, **beside, "rpc": {"data": 1}}))
+    assert command == m.Malformed(7, "it has too many fields or elements")
+
+
+@both
+@given(sizes=st.lists(st.integers(0, 300), max_size=20))
+def test_all_commands_are_counted(codec: Codec, sizes: list[int]) -> None:
+    """The number of commands in a frame is known without reading them, whatever their sizes."""
+    side = next(each for each in SIDES if each.codec is codec)
+    assert codec.count(side.frame([{"rpc": {"method": "x" * size}} for size in sizes])) == max(len(sizes), 1)
 
 
 def calls_in(work: Callable[[], object]) -> int:

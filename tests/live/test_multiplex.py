@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from typing import Annotated, Any
+from urllib.parse import quote
 from uuid import UUID
 
 import pytest
@@ -12,6 +13,7 @@ from fastapi.testclient import TestClient
 from starlette.requests import HTTPConnection
 
 from tests.centrifuge.sides import JSON_SIDE, PROTOBUF_SIDE, SIDES, Fields, Frame, Side
+from tests.exchanges import Exchange
 from tests.lanes.turns import counting_turns, turns, until
 from tests.live.multiplexing import Speaker, speaking
 from wirespeed import Live, Message, Settings, Topic
@@ -325,6 +327,26 @@ async def test_too_many_in_one_message(app: FastAPI, side: Side) -> None:
         assert await speaker.farewell() == (3013, "too many requests")
     assert len(calls) == 5
     assert live.statistics().refused == {"rate": 300}
+
+
+async def test_too_many_are_not_read(app: FastAPI, side: Side, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A message with more commands than the rate and all excused subscribes is refused without a look into it."""
+    live = Live(app, settings=Settings(max_messages_per_second=10, max_subscriptions=20))
+    monkeypatch.setattr(type(side.codec), "subscribes", None)  # reading them would fail
+    async with lifespan(app), speaking(app, side) as speaker:
+        await speaker.say(*[{"subscribe": {"channel": "news"}}] * 300)
+        assert await speaker.farewell() == (3013, "too many requests")
+    assert live.statistics().refused == {"rate": 300}
+
+
+async def test_get_with_many_commands(app: FastAPI, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other work of the loop runs while the commands of a GET are checked, which may only connect."""
+    Live(app)
+    monkeypatch.setattr("wirespeed.hub.turns.SLICE", 0.0)
+    commands = [{"id": 1}] * 500 + [{"id": 2, "rpc": {"method": "count"}}]
+    path = f"/live/sse?cf_connect={quote(str(JSON_SIDE.frame(commands)))}"
+    async with lifespan(app), counting_turns() as had, Exchange(app, path) as response:
+        assert (response.status, had() > 500) == (400, True)
 
 
 async def test_return_with_many_subscriptions(app: FastAPI, side: Side) -> None:

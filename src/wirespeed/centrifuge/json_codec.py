@@ -143,6 +143,7 @@ def _command(fields: Any, line: str, allowance: Allowance) -> m.Command | m.Malf
     if not id_ and name != "send":
         raise bad(f"{name} without an id")
     try:
+        allowance.take(len(fields))
         kind = _COMMANDS[name]
         command: m.Command = _message(name, kind, fields[name], allowance, id_=0 if kind is m.Send else id_)
         if getattr(command, "data", b""):

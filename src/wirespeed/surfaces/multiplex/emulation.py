@@ -22,6 +22,7 @@ from ...centrifuge.protobuf import PROTOBUF
 from ...definitions import Criteria
 from ...frames import BINARY
 from ...hub.engine import Engine
+from ...hub.turns import in_turns
 from ...lanes.outlet import Framing
 from ..http import BoundedRequest
 from ..session import SERVICE_RESTART
@@ -61,7 +62,7 @@ async def serve_sse(request: Request, site: Site) -> Response:
     Anything else has to be posted: pages of all origins can make a browser GET, with its cookies.
     """
     commands = request.query_params.get("cf_connect", "")
-    if not _only_connects(commands):
+    if not await _only_connects(commands):
         site.hub.refused("sse")
         return JSONResponse({"detail": "A GET connects, and can do nothing else."}, 400)
     engine = await site.hub.engine()
@@ -106,11 +107,12 @@ def _warn_of_other_processes(site: Site) -> None:
         )
 
 
-def _only_connects(commands: str) -> bool:
-    try:
-        return all(isinstance(command, Connect | Malformed) for command in JSON.commands(commands))
-    except ProtocolError:
-        return True  # which the connection tells
+async def _only_connects(commands: str) -> bool:
+    others = 0
+    with suppress(ProtocolError):  # the connection is going to answer it
+        async for [command] in in_turns(JSON.commands(commands), 1):
+            others += not isinstance(command, Connect | Malformed)
+    return not others
 
 
 def _as_frame(codec: Codec, body: bytes) -> str | bytes:

@@ -205,11 +205,13 @@ class Inbound:
 
     def _in_time(self, frame: str | bytes, commands: int) -> bool:
         """Return True if a frame keeps to the rate; SDKs that reconnect subscribe to all channels at once, and may."""
-        now = self.link.loop.time()
-        self._rate = self._rate or Rate(self.link.hub.settings.max_messages_per_second, now)
+        now, most = self.link.loop.time(), self.link.hub.settings.max_messages_per_second
+        self._rate = self._rate or Rate(most, now)
         if self._rate.admits(now, commands):
             return True
-        excused = min(self.link.codec.subscribes(frame), self._returning) if self._returning else 0
+        if not self._returning or commands > self._returning + most + 1:  # too many whatever is in them: not read
+            return False
+        excused = min(self.link.codec.subscribes(frame), self._returning)
         self._returning -= excused
         return excused > 0 and self._rate.admits(now, commands - excused)
 
