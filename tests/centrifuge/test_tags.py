@@ -1,14 +1,16 @@
 """Filters by tags."""
 
 from collections.abc import Mapping
+from decimal import Decimal
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.centrifuge.samples import FILTERS, TAGS
+from wirespeed.centrifuge import tags
 from wirespeed.centrifuge.messages import FilterNode
-from wirespeed.centrifuge.tags import check, matches
+from wirespeed.centrifuge.tags import check, prepared
 
 
 def leaf(cmp: str, val: str = "", vals: tuple[str, ...] = (), key: str = "t") -> FilterNode:
@@ -48,8 +50,8 @@ X, Y = leaf("eq", "x"), leaf("eq", "y")
 def test_filters_choose(filter_: FilterNode, tag: Mapping[str, bool], without: bool) -> None:
     """Each comparison and operation follows the protocol, also for a missing tag."""
     check(filter_)
-    assert {value: matches(filter_, {"t": value, "other": "x"}) for value in tag} == tag
-    assert matches(filter_, {"other": "x"}) is without
+    assert {value: prepared(filter_)({"t": value, "other": "x"}) for value in tag} == tag
+    assert prepared(filter_)({"other": "x"}) is without
 
 
 @pytest.mark.parametrize(
@@ -87,14 +89,29 @@ def test_a_filter_that_is_too_deep_is_refused() -> None:
         check(filter_)
 
 
+def test_numbers_are_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The numbers of a filter are read when it is prepared, and that of a tag once for all of its comparisons."""
+    read: list[str] = []
+
+    def note(text: str) -> Decimal:
+        read.append(text)
+        return Decimal(text)
+
+    monkeypatch.setattr(tags, "Decimal", note)
+    chosen = prepared(node("and", *(leaf("gte", str(number)) for number in range(50))))
+    tags._known_number.cache_clear()
+    assert [chosen({"t": "99.5"}) for _ in range(10)] == [True] * 10
+    assert read == [*map(str, range(50)), "99.5"]
+
+
 @given(FILTERS, TAGS)
-def test_whatever_is_admitted_chooses(filter_: FilterNode, tags: Mapping[str, str]) -> None:
+def test_whatever_is_admitted_chooses(filter_: FilterNode, given_: Mapping[str, str]) -> None:
     """A valid filter returns True or False for any tags."""
     try:
         check(filter_)
     except ValueError:
         return
-    assert matches(filter_, tags) in (True, False)
+    assert prepared(filter_)(given_) in (True, False)
 
 
 ODD = st.sampled_from(
@@ -118,10 +135,10 @@ ANY = st.recursive(
 
 
 @given(ANY, st.dictionaries(st.sampled_from(["t", "u"]), ODD))
-def test_a_checked_filter_never_fails(filter_: FilterNode, tags: Mapping[str, str]) -> None:
+def test_a_checked_filter_never_fails(filter_: FilterNode, given_: Mapping[str, str]) -> None:
     """A filter that passes the check can be applied to any tags."""
     try:
         check(filter_)
     except ValueError:
         return
-    assert matches(filter_, tags) in (True, False)
+    assert prepared(filter_)(given_) in (True, False)

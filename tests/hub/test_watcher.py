@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from tests.hub.stepping import BACKEND, running
 from tests.hub.watching import WIRE, Client
 from tests.lanes.turns import turns
+from wirespeed.hub import watcher
 from wirespeed.hub.clock import Clock, Pace
 from wirespeed.hub.figures import Figures
 from wirespeed.hub.watcher import BATCH, FIRST, Audience, Watcher
@@ -447,16 +448,48 @@ class Nothing(RawWire):
         return b"" if position.offset % 100 else super().value(payload, position, marks)
 
 
-async def test_newcomer_far_behind_leaves_the_rest_to_the_clock() -> None:
-    """Many reads are not done in the turn in which a watcher comes; the clock does them in slices."""
+@pytest.mark.parametrize(("seconds", "read"), [(math.inf, 10 * FIRST), (0.0, 10)])
+async def test_newcomer_far_behind_leaves_the_rest_to_the_clock(
+    monkeypatch: pytest.MonkeyPatch, seconds: float, read: int
+) -> None:
+    """Many reads, or long ones, are not done in the turn in which a watcher comes; the clock does them in slices."""
+    monkeypatch.setattr(watcher, "SLICE", seconds)
     crowd = Crowd(ring(1000))
     crowd.publish(*map(str, range(1000)))
     client = crowd.join(cursor=0, wire=Nothing(0x1))
     assert client.watcher is not None
-    assert client.watcher.cursor == 10 * FIRST
+    assert client.watcher.cursor == read
     crowd.clock.flush()
     assert client.watcher.cursor == 1000
     assert client.values == [str(number) for number in range(99, 1000, 100)]
+
+
+@pytest.mark.parametrize(("seconds", "read"), [(math.inf, 1000), (0.0, 10 * FIRST)])
+async def test_catching_up_with_what_is_not_wanted(monkeypatch: pytest.MonkeyPatch, seconds: float, read: int) -> None:
+    """Reads that write nothing never fill a lane: after a slice of time, and some reads, the clock continues."""
+    monkeypatch.setattr(watcher, "SLICE", seconds)
+    crowd = Crowd(ring(1000))
+    client = crowd.join(wire=Nothing(0x1))
+    assert client.watcher is not None
+    crowd.publish(*map(str, range(1000)))
+    catch_up(client)
+    assert client.watcher.cursor == read
+    crowd.clock.flush()
+    assert client.values == [str(number) for number in range(99, 1000, 100)]
+
+
+async def test_long_reads_end_a_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Watchers that need a read of their own are served for a slice of time; the others follow in the next steps."""
+    monkeypatch.setattr(watcher, "SLICE", 0.0)
+    crowd = Crowd(ring())
+    clients = [crowd.join(wire=RawWire(0x1)) for _ in range(BATCH)]
+    crowd.publish("a")
+    crowd.audience.begin()
+    for served in range(1, BATCH):
+        assert crowd.audience.step()
+        assert sum(client.values == ["a"] for client in clients) == served
+    assert not crowd.audience.step()
+    assert [client.lane.pieces for client in clients] == [[["a"]]] * BATCH
 
 
 class Counting(RawWire):

@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from tests.lanes.turns import turns
+from tests.lanes.turns import counting_turns, turns, until
 from tests.waiting import PATIENCE
 from wirespeed.frames import TEXT, frame
+from wirespeed.lanes import sending
 from wirespeed.lanes.asgi import AsgiLane
 from wirespeed.lanes.http import HttpLane
 from wirespeed.lanes.lane import Traffic
@@ -61,6 +62,23 @@ class Guard:
 async def never(message: Any) -> None:
     """Stand for a client that accepts nothing."""
     await asyncio.Event().wait()
+
+
+async def test_others_have_their_turns(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other work of the loop runs while much is sent, though a send with room does not suspend."""
+    monkeypatch.setattr(sending, "SLICE", 0.0)
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    lane = make(send)
+    async with counting_turns() as had:
+        for _ in range(100):
+            lane.write(HALF, 1)
+        await until(lambda: lane.waiting() == 0)
+        assert had() >= len(sent) > 0
+    await lane.finish()
 
 
 async def test_room_is_limited(make: Make) -> None:

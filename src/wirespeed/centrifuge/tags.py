@@ -1,34 +1,41 @@
 """Filters of publications by their tags (section 9 of the protocol page). A tag is a text name with a text value."""
 
-from collections.abc import Callable, Mapping
+import operator
+from bisect import bisect_left
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
+from functools import lru_cache, partial
+from typing import Any
 
 from .messages import FilterNode
 
 MAX_NODES = 100
 MAX_DEPTH = 32
 MAX_DIGITS = 64
-"""Most characters of a number, because it is read for each publication."""
+"""Most characters of a number in a filter, and of one in a tag that is read once for several filters."""
 VALUE = 64
 """Bytes to charge for each of several values, beside its text."""
 
-_NUMERIC: dict[str, Callable[[Decimal, Decimal], bool]] = {
-    "lt": lambda tag, value: tag < value,
-    "lte": lambda tag, value: tag <= value,
-    "gt": lambda tag, value: tag > value,
-    "gte": lambda tag, value: tag >= value,
+Filter = Callable[[Mapping[str, str]], bool]
+"""Returns True if it admits a publication with these tags."""
+
+_NUMERIC: dict[str, Callable[[Any, Any], bool]] = {
+    "lt": operator.lt,
+    "lte": operator.le,
+    "gt": operator.gt,
+    "gte": operator.ge,
 }
 
-_TEXTUAL: dict[str, Callable[[str, FilterNode], bool]] = {
-    "eq": lambda tag, node: tag == node.val,
-    "neq": lambda tag, node: tag != node.val,
-    "in": lambda tag, node: tag in node.vals,
-    "nin": lambda tag, node: tag not in node.vals,
-    "ex": lambda tag, node: True,
-    "nex": lambda tag, node: False,
-    "sw": lambda tag, node: tag.startswith(node.val),
-    "ew": lambda tag, node: tag.endswith(node.val),
-    "ct": lambda tag, node: node.val in tag,
+_TEXTUAL: dict[str, Callable[[str, Any], bool]] = {
+    "eq": operator.eq,
+    "neq": operator.ne,
+    "in": lambda tag, values: _is_among(tag, values),
+    "nin": lambda tag, values: not _is_among(tag, values),
+    "ex": lambda tag, value: True,
+    "nex": lambda tag, value: False,
+    "sw": str.startswith,
+    "ew": str.endswith,
+    "ct": operator.contains,
 }
 
 _TRUE_WITHOUT = ("neq", "nin", "nex")
@@ -77,6 +84,11 @@ def _check_leaf(node: FilterNode) -> None:
         raise ValueError(f"{node.cmp!r} needs a number, not {node.val[:20]!r}")
 
 
+def nodes_in(node: FilterNode) -> int:
+    """Return the number of nodes of a filter."""
+    return 1 + sum(map(nodes_in, node.nodes))
+
+
 def size_of(node: FilterNode) -> int:
     """Return the bytes to charge for a filter: its text, 256 for each node, and 64 for each of several values."""
     texts = (node.op, node.key, node.cmp, node.val, *node.vals)
@@ -84,21 +96,48 @@ def size_of(node: FilterNode) -> int:
     return own + sum(map(size_of, node.nodes))
 
 
-def matches(node: FilterNode, tags: Mapping[str, str]) -> bool:
-    """Return True if a filter admits a publication with these tags."""
-    if node.op == "and":
-        return all(matches(each, tags) for each in node.nodes)
-    if node.op == "or":
-        return any(matches(each, tags) for each in node.nodes)
-    if node.op == "not":
-        return not matches(node.nodes[0], tags)
-    tag = tags.get(node.key)
-    if tag is None:
-        return node.cmp in _TRUE_WITHOUT
-    if node.cmp in _TEXTUAL:
-        return _TEXTUAL[node.cmp](tag, node)
-    number, value = _number(tag), _number(node.val)
-    return number is not None and value is not None and _NUMERIC[node.cmp](number, value)
+def prepared(node: FilterNode) -> Filter:
+    """Return a filter that was checked, ready to be applied to many publications.
+
+    It takes no more memory than the nodes: several values are sorted, because a set takes several times as much.
+    """
+    if node.op:
+        return partial(_OPERATIONS[node.op], tuple(map(prepared, node.nodes)))
+    if node.cmp in _NUMERIC:
+        return partial(_compares, node.key, _NUMERIC[node.cmp], _number(node.val))
+    value = tuple(sorted(node.vals)) if node.cmp in ("in", "nin") else node.val
+    return partial(_matches, node.key, _TEXTUAL[node.cmp], value, node.cmp in _TRUE_WITHOUT)
+
+
+def _matches(key: str, compare: Callable[[str, Any], bool], value: Any, without: bool, tags: Mapping[str, str]) -> bool:
+    tag = tags.get(key)
+    return without if tag is None else compare(tag, value)
+
+
+def _compares(key: str, compare: Callable[[Any, Any], bool], value: Any, tags: Mapping[str, str]) -> bool:
+    tag = tags.get(key)
+    number = None if tag is None else _known_number(tag) if len(tag) <= MAX_DIGITS else _number(tag)
+    return number is not None and compare(number, value)
+
+
+def _is_among(tag: str, values: Sequence[str]) -> bool:
+    at = bisect_left(values, tag)
+    return at < len(values) and values[at] == tag
+
+
+def _all(nodes: tuple[Filter, ...], tags: Mapping[str, str]) -> bool:
+    return all(each(tags) for each in nodes)
+
+
+def _any(nodes: tuple[Filter, ...], tags: Mapping[str, str]) -> bool:
+    return any(each(tags) for each in nodes)
+
+
+def _none(nodes: tuple[Filter, ...], tags: Mapping[str, str]) -> bool:
+    return not nodes[0](tags)
+
+
+_OPERATIONS = {"and": _all, "or": _any, "not": _none}
 
 
 def _number(text: str) -> Decimal | None:
@@ -108,3 +147,7 @@ def _number(text: str) -> Decimal | None:
     except (ArithmeticError, ValueError):
         return None
     return number if number.is_finite() else None
+
+
+_known_number = lru_cache(maxsize=256)(_number)
+"""The number of a tag, which many filters, and many nodes of one, compare with theirs."""

@@ -12,7 +12,7 @@ from ..lanes.lane import Sink, nothing
 from ..log.base import Log, Wire
 from ..log.cache import Chunk
 from .ages import Ages
-from .clock import Clock, Pace
+from .clock import SLICE, Clock, Pace
 from .figures import Figures
 
 _NOTHING = Chunk(b"", 0, 0, 0, 0)
@@ -21,7 +21,7 @@ BATCH = 32
 """Watchers that are served at once, before the next audience gets its turn."""
 
 FIRST = 4
-"""Pieces that a new watcher gets at once: more than a lane has room for, unless each becomes very short."""
+"""Pieces that a watcher gets out of its turn: more than a lane has room for, unless each becomes very short."""
 
 
 class Listener(Protocol):
@@ -68,10 +68,16 @@ class Watcher:
         if self.audience is not None:
             self.audience.wake_one(self)
 
-    def catch_up(self) -> None:
-        """Write everything that it has not read, now, as far as its lane has room."""
+    def catch_up(self, until: float | None = None) -> None:
+        """Write what it has not read, now, as far as its lane has room.
+
+        A filter that drops what it reads leaves room for any amount: after some pieces, the clock continues.
+
+        Args:
+            until: Time until which there may be more pieces, in seconds of ``perf_counter``; None for a slice.
+        """
         if self.audience is not None:
-            self.audience.serve(self)
+            self.audience.serve(self, least=FIRST, until=until)
 
     def leave(self) -> None:
         """End the watch; nothing happens if it has ended already."""
@@ -124,18 +130,25 @@ class Audience:
         self._figures.watchers += 1
         watcher.lane.watched_by(watcher.wake)
         self._arriving[watcher] = head = self._log.head
-        self.serve(watcher, FIRST)
+        self.serve(watcher, most=FIRST)
         if watcher.cursor >= head:
             self._arriving.pop(watcher, None)
 
-    def serve(self, watcher: Watcher, most: float = math.inf) -> None:
-        """Serve one watcher, now; if that takes more than some pieces, the clock continues with it."""
+    def serve(self, watcher: Watcher, *, least: int = 1, most: float = math.inf, until: float | None = None) -> None:
+        """Serve one watcher, now, until a time; the clock continues with it.
+
+        Args:
+            least: Pieces that it gets however long they take.
+            most: Pieces that it gets however short they are.
+        """
+        until = perf_counter() + SLICE if until is None else until
         pending, at, reach = self._pending, self._at, self._ages.reach
         self._pending, self._at, self._ages.reach = [watcher], 0, None
+        pieces = 0
         try:
             while is_going_on := self.step():
-                most -= 1
-                if most <= 0:
+                pieces += 1
+                if pieces >= most or (pieces >= least and perf_counter() > until):
                     break
         finally:
             self._pending, self._at, self._ages.reach = pending, at, reach
@@ -205,20 +218,19 @@ class Audience:
         self._flush_at = self._log.head + self._burst
 
     def step(self) -> bool:
-        """Serve some watchers that are due; return True if there are more."""
+        """Serve some watchers that are due, for about a slice of time; return True if there are more."""
         begun = perf_counter()
         at, self._at = self._at, min(self._at + BATCH, len(self._pending))  # watchers with more to read are added
-        self._serve(self._pending[at : self._at])
+        self._serve(self._pending[at : self._at], begun + SLICE)
         self._figures.flush_time += perf_counter() - begun
         return self._at < len(self._pending) or self._finish()
 
-    def _serve(self, watchers: list[Watcher]) -> None:  # noqa: C901 - a call per step would cost more than the step
+    def _serve(self, watchers: list[Watcher], until: float) -> None:  # noqa: C901 - calls would cost more than the steps
         """Serve watchers. This is the hot loop: beside the lane's write, about 0.5 µs per watcher."""
         log, head = self._log, self._log.head
         cursor, wire, chunk = -1, None, _NOTHING
         flushes = delivered = skipped = size = 0
-        groups: list[tuple[float | None, int]] = []
-        left = iter(watchers)
+        left, groups = iter(watchers), list[tuple[float | None, int]]()
         while True:
             try:
                 for watcher in left:
@@ -228,8 +240,10 @@ class Audience:
                         if not watcher.lane.writable():  # each stalled one is elsewhere: it needs no read
                             self._not_served(watcher)
                             continue
-                        cursor, wire = watcher.cursor, watcher.wire
-                        chunk = log.read(cursor, wire)
+                        if groups and perf_counter() > until:  # reading took long, as filters and deltas may
+                            self._pending += [watcher, *left]
+                            break
+                        chunk = log.read(cursor := watcher.cursor, wire := watcher.wire)
                         groups.append((self._since(watcher), flushes))
                     if chunk.lost:
                         self._has_lost(watcher, chunk.lost)

@@ -3,12 +3,14 @@
 import asyncio
 from abc import abstractmethod
 from collections.abc import Iterator
+from time import perf_counter
 from typing import Any
 
 from ..isolation import log_error
 from ..settings import Settings
 from .guard import Guard
 from .lane import Lane, Send, Traffic
+from .reading import SLICE
 
 
 class SendingLane(Lane):
@@ -32,9 +34,10 @@ class SendingLane(Lane):
             self._sender = asyncio.create_task(self._send_all())
 
     async def _send_all(self) -> None:
+        until = perf_counter() + SLICE
         try:
             while self._waiting and not self._gone:
-                await self._send_piece(self._next())
+                until = await self._send_piece(self._next(), until)
         except Exception as error:
             log_error(error, "A connection was given up because it could not be written to.")
             self._give_up()
@@ -48,11 +51,15 @@ class SendingLane(Lane):
         """Remove and return the next piece to send."""
         return self._waiting.pop(0)
 
-    async def _send_piece(self, piece: bytes) -> None:
+    async def _send_piece(self, piece: bytes, until: float) -> float:
+        """Send a piece, in slices of time; return the end of the current one."""
         for event in self._events(piece):
+            if perf_counter() > until:  # a send that has room does not suspend, and each message needs one
+                await asyncio.sleep(0)
+                until = perf_counter() + SLICE
             if self._gone or not await self._deliver(event):
                 self._give_up()
-                return
+                return until
         was_full = not self.writable()
         # Only now: what the server's send still holds counts as waiting, so a slow send keeps the lane full.
         self._size -= len(piece)
@@ -61,6 +68,7 @@ class SendingLane(Lane):
         self._make_room()
         if was_full and self.writable() and self.on_writable is not None:
             self.on_writable()
+        return until
 
     @abstractmethod
     def _events(self, piece: bytes) -> Iterator[dict[str, Any]]:

@@ -10,6 +10,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from math import inf
+from time import perf_counter
 from typing import Protocol
 from uuid import uuid4
 
@@ -21,6 +22,7 @@ from ...centrifuge.peer import Peer, ignored, kept
 from ...centrifuge.subscription import Event, Subscription
 from ...definitions import Revocable
 from ...definitions.connection import Closable
+from ...hub.clock import SLICE
 from ...hub.engine import Engine
 from ...identity import Grant, Identity, Sender
 from ...isolation import isolated
@@ -71,8 +73,11 @@ class Delivery(Revocable, Protocol):
     def answer(self, command: m.History | m.Presence | m.PresenceStats) -> m.Result | bytes:
         """Return the answer to a question about the channel, or raise ``CommandRefused``."""
 
-    def news_first(self) -> None:
-        """Write what was published so far: something comes that has to be behind it."""
+    def news_first(self, until: float | None = None) -> None:
+        """Write what was published so far: something comes that has to be behind it.
+
+        What takes longer than until a time, of ``perf_counter``, follows it: a filter may have much to read.
+        """
 
 
 class Link:
@@ -156,10 +161,11 @@ class Link:
 
     def news_first(self) -> None:
         """Write what was published so far, on all channels: something comes that has to be behind it."""
+        until = perf_counter() + SLICE  # for all of them together
         for subscription in list(self.peer.subscriptions.values()):
             if subscription.delivery is not None:
                 with isolated("%s: what was published first could not be written.", subscription.channel):
-                    subscription.delivery.news_first()
+                    subscription.delivery.news_first(until)
 
     def published(self, id_: int, error: Error | None) -> None:
         """Answer a publish command; what it has published goes first."""

@@ -181,7 +181,7 @@ class Run:
     def ends(self, _: Criteria) -> list[Callable[[], None]]:
         return [partial(self._link.revoke, self._subscription)]
 
-    def news_first(self) -> None:
+    def news_first(self, until: float | None = None) -> None:
         """Do nothing: what the generator has yielded was written when it suspended."""
 
     # What the client sends

@@ -147,9 +147,9 @@ class Watch(Watching, Listener):
         self.stop()  # at once, however many subscriptions end before this one
         return [partial(self._link.revoke, self._subscription)]
 
-    def news_first(self) -> None:
+    def news_first(self, until: float | None = None) -> None:
         if self.watcher is not None:
-            self.watcher.catch_up()
+            self.watcher.catch_up(until)
 
     # The listener of the watcher
 

@@ -13,7 +13,7 @@ from typing import Any
 from ...centrifuge.codec import Codec
 from ...centrifuge.fossil import delta
 from ...centrifuge.messages import ClientInfo, FilterNode, Pub, PublicationPush
-from ...centrifuge.tags import matches
+from ...centrifuge.tags import prepared
 from ...codec import Encoder, plain_type
 from ...definitions import Watched
 from ...identity import Sender
@@ -25,7 +25,10 @@ AsData = Callable[[bytes], bytes]
 """Turns a payload into the data of a publication."""
 
 FILTERED_AT_ONCE = 32
-"""Entries that a filter reads at once: each may take it 0.1 ms, and it may want none of them."""
+"""Entries that a filter reads at once: each may take it 0.02 ms, and it may want none of them."""
+
+PATCHED_AT_ONCE = 1
+"""Entries of which deltas are made at once: each may take 4 ms, if it has nothing in common with the one before."""
 
 _PATCHES = 8
 """Patches that are kept for one key. Most clients that use deltas have the same publication and get the same one."""
@@ -165,10 +168,12 @@ class PubWire(Wire):
         self.grows = grows
         self.deltas = deltas
         self.most = maxsize if chosen is None else FILTERED_AT_ONCE
+        if deltas is not None:
+            self.most = PATCHED_AT_ONCE
         self._channel = channel
         self._as_data = as_data
         self._convert = None if as_data is bytes else as_data  # saves a call for each value
-        self._chosen = chosen
+        self._chosen = None if chosen is None else prepared(chosen)
         self._loss = loss
         self._reports = False
         self._push = partial(_item, codec) if channel is None else codec.publications(channel)
@@ -212,7 +217,7 @@ class PubWire(Wire):
 
     def _pub(self, data: bytes, position: Position, marks: Marks | None) -> Pub | None:
         """Return a publication as this client gets it; None if its filter does not want it."""
-        if self._chosen is not None and not matches(self._chosen, _NO_TAGS if marks is None else marks.tags):
+        if self._chosen is not None and not self._chosen(_NO_TAGS if marks is None else marks.tags):
             return None
         pub = publication(data, position, bytes, marks)
         if self.deltas is not None:
