@@ -22,6 +22,10 @@ class SteppedLoop:
         self.timers.append((self.now + delay, callback))
         return self.timers[-1]
 
+    def call_soon(self, callback: Callable[[], object]) -> None:
+        """Call a function before anything else, in the next turn."""
+        self.timers.insert(0, (self.now, callback))
+
     def pass_time(self, seconds: float, meanwhile: Callable[[], object] = lambda: None) -> None:
         """Let time pass, and call ``meanwhile`` before each timer that becomes due."""
         until = self.now + seconds

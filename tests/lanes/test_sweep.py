@@ -143,6 +143,19 @@ def test_settled_lane_begins_anew(loop: SteppedLoop, sweep: Sweep) -> None:
     assert lane.cut_at == []
 
 
+def test_many_are_looked_after_in_slices(loop: SteppedLoop, sweep: Sweep, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A round with many connections takes several turns of the loop, and the next one begins an interval later."""
+    monkeypatch.setattr("wirespeed.lanes.sweep.SLICE", 0.0)
+    lanes = [Patient(loop) for _ in range(200)]
+    for lane in lanes:
+        sweep.watch(lane)
+    turns: list[float] = []
+    loop.pass_time(STALL_TIMEOUT + INTERVAL, lambda: turns.append(loop.now))
+    assert turns.count(INTERVAL) > 3
+    assert len(loop.timers) <= 1
+    assert [lane.cut_at for lane in lanes] == [[pytest.approx(STALL_TIMEOUT, abs=INTERVAL)]] * 200
+
+
 def test_lanes_are_looked_after_one_by_one(loop: SteppedLoop, sweep: Sweep) -> None:
     """The end of one connection does not affect the others, whenever they were added."""
     lanes = [Patient(loop) for _ in range(3)]

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import pytest
 
 from tests.log.telling import Encoder, Telling, payloads, pieces
-from wirespeed.log.base import Marks
+from wirespeed.log.base import Encoded, Marks
 from wirespeed.log.cache import PIECE, Chunk, Tally
 from wirespeed.log.position import Position
 from wirespeed.log.ring import BLOCK, RingLog
@@ -105,6 +105,30 @@ def test_expiry_drops_what_is_too_old() -> None:
     log = ring("abc")
     log.expire(1e9)
     assert held(log) == [b"a", b"b", b"c"]
+
+
+@pytest.mark.parametrize("fresh", [0, 1, 100])
+@pytest.mark.parametrize("marked", [False, True])
+def test_expiry_of_many(monkeypatch: pytest.MonkeyPatch, fresh: int, *, marked: bool) -> None:
+    """Many entries that are too old are dropped together, but for a few; the others stay as they are."""
+    dropped = 0
+
+    def drop(log: RingLog) -> None:
+        nonlocal dropped
+        dropped += 1
+        one_by_one(log)
+
+    one_by_one = RingLog._drop
+    monkeypatch.setattr(RingLog, "_drop", drop)
+    given_ = Marks({"n": "1"}, None) if marked else None
+    log = RingLog("e", str.encode, entries=10_000, size=10**6, seconds=10)
+    for number in range(1, 1001 + fresh):
+        log.append(Encoded(b"%d" % number, None, given_), number, 0.0 if number <= 1000 else 20.0)
+    log.expire(20.0)
+    expected = [(number, b"%d" % number, given_) for number in range(1001, 1001 + fresh)]
+    assert [(each.position.offset, each.payload, each.marks) for each in log.entries()] == expected
+    assert log.size == sum(len(payload) for _, payload, _ in expected)
+    assert dropped < 100
 
 
 def test_shrinking_keeps_the_newest() -> None:

@@ -6,12 +6,16 @@ sent FIN, or that stopped reading after the server's close frame, would be kept 
 
 import asyncio
 from dataclasses import dataclass
+from time import perf_counter
 from typing import Protocol
 
 from ..isolation import for_each, log_error
+from .reading import SLICE
 
 INTERVAL = 0.25
 """Seconds between two rounds."""
+
+_BATCH = 32
 
 LEFT_TIMEOUT = 0.5
 """Seconds that the end of a connection may take after its client has left."""
@@ -59,30 +63,45 @@ class Sweep:
         self._stall_timeout = stall_timeout
         self._watched: dict[Sweepable, _Progress] = {}
         self._timer: asyncio.TimerHandle | None = None
+        self._left: list[Sweepable] = []
+        """Those to look at in this round."""
 
     def watch(self, connection: Sweepable) -> None:
         """Watch a connection until it is settled."""
         loop = asyncio.get_running_loop()
         if connection not in self._watched:
             self._watched[connection] = _Progress(loop.time(), connection.backlog(), connection.ending())
-        if self._timer is None:
+        if self._timer is None and not self._left:
             self._timer = loop.call_later(INTERVAL, self._round)
 
     def _round(self) -> None:
         self._timer = None
-        loop = asyncio.get_running_loop()
+        self._left = list(self._watched)
+        self._continue()
+
+    def _continue(self) -> None:
+        """Look at some connections, for a slice of time; thousands of clients may stall at the same moment."""
+        loop, until = asyncio.get_running_loop(), perf_counter() + SLICE
         now = loop.time()
         try:
-            for_each(list(self._watched), lambda each: self._look(each, self._watched[each], now), self._failed)
+            while self._left:
+                some = self._left[-_BATCH:]
+                del self._left[-_BATCH:]
+                for_each(some, lambda each: self._look(each, now), self._failed)
+                if perf_counter() > until:
+                    break
         finally:
-            if self._watched:
+            if self._left:
+                loop.call_soon(self._continue)
+            elif self._watched:
                 self._timer = loop.call_later(INTERVAL, self._round)
 
     def _failed(self, connection: Sweepable, error: Exception) -> None:
         log_error(error, "A connection was aborted because the check whether it is stuck failed.")
         self._abort(connection)
 
-    def _look(self, connection: Sweepable, progress: _Progress, now: float) -> None:
+    def _look(self, connection: Sweepable, now: float) -> None:
+        progress = self._watched[connection]
         if connection.settled():
             del self._watched[connection]
         elif self._is_stuck(connection, progress, now):

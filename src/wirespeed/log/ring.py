@@ -104,8 +104,12 @@ class RingLog(Log):
     def expire(self, now: float) -> None:
         if self._seconds is None:
             return
+        few = self._dead + _FEW
         while self._dead < len(self._payloads) and now - self._times[self._dead] > self._seconds:
-            self._drop()
+            if self._dead < few:
+                self._drop()
+            else:  # after a quiet time, there may be hundreds of thousands
+                self._drop_until(bisect_left(self._times, now - self._seconds, self._dead + 1))
         self._tidy()
 
     def shrink(self, size: int) -> None:
@@ -128,6 +132,15 @@ class RingLog(Log):
         if self._marks:
             self._marks.pop(self.head - self._held() + 1, None)
         self._dead += 1
+
+    def _drop_until(self, until: int) -> None:
+        """Drop the entries before a slot, together."""
+        first, count = self.head - self._held() + 1, until - self._dead
+        self._grow(self._ends[self._dead - 1] - self._ends[until - 1])
+        self._payloads[self._dead : until] = repeat(b"", count)
+        for offset in range(first, first + count if self._marks else first):
+            self._marks.pop(offset, None)
+        self._dead = until
 
     def _tidy(self) -> None:
         dead = self._dead
