@@ -119,6 +119,19 @@ async def test_completions_are_sent_a_few_at_a_time() -> None:
         assert all(receipt.done() for receipt in receipts)
 
 
+@pytest.mark.parametrize("later", range(6))
+async def test_completion_in_the_turn_in_which_others_end(later: int) -> None:
+    """A completion is sent in whichever turn it is asked for, even while as many as may be sent have just ended."""
+    async with bench() as b:
+        *some, one_more = b.topics(AT_ONCE + 1)
+        for each in some:
+            each.complete()
+        await turns(later)
+        receipt = one_more.complete()
+        await turns(20)
+        assert receipt.done()
+
+
 async def test_new_completions_do_not_wait_for_failed_ones() -> None:
     """A completion is sent at once when the broker is back, although others wait for their next attempt."""
     async with bench() as b:

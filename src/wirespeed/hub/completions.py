@@ -79,6 +79,7 @@ class Completions:
             await asyncio.wait([self._last], timeout=timeout)
         if self._timer is not None:
             self._timer.cancel()
+        self._due.clear()
         for task in self._tasks:
             task.cancel()
         left = list(self.names.values())
@@ -95,9 +96,17 @@ class Completions:
 
     def _send(self, completion: _Completion) -> None:
         self._due.append(completion)
+        self._start_task()
+
+    def _start_task(self) -> None:
         if len(self._tasks) < AT_ONCE:
             self._tasks.add(task := self._loop.create_task(self._send_due()))
-            task.add_done_callback(self._tasks.discard)
+            task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if self._due:  # since the task looked last, which was in an earlier turn
+            self._start_task()
 
     async def _send_due(self) -> None:
         while self._due:

@@ -26,6 +26,9 @@ class Rechecks:
     def add(self, check: Check) -> None:
         """Call a function in its turn."""
         self._due.append(check)
+        self._start_work()
+
+    def _start_work(self) -> None:
         if self._working < MOST:
             self._working += 1
             self._start(self._work()).add_done_callback(self._worked)
@@ -49,6 +52,8 @@ class Rechecks:
     def _worked(self, _: object) -> None:
         # Not in the task itself: one that is cancelled before its first turn runs none of its code.
         self._working -= 1
+        if self._due:  # since the task looked last, which was in an earlier turn
+            self._start_work()
 
     async def _isolated(self, check: Check) -> None:
         with isolated("The guards of a client could not be checked again."):
