@@ -9,8 +9,10 @@ import pytest
 
 from tests.brokers.simulated import Network, SimulatedBroker
 from tests.hub.stepping import BACKEND, running
+from tests.lanes.turns import turns
 from wirespeed.errors import BrokerDown
 from wirespeed.hub.processes import MOST_ANSWERING, MOST_BYTES, MOST_WAITING, PATIENCE, Processes
+from wirespeed.isolation import Lines
 
 pytestmark = pytest.mark.anyio
 
@@ -179,7 +181,7 @@ async def test_request_that_is_cancelled() -> None:
 
 
 async def test_answers_that_take_time(caplog: pytest.LogCaptureFixture) -> None:
-    """An answer may take more than one turn; of too many at once, some stay without one, and so does one that fails."""
+    """An answer may take more than one turn; a few are made at once, and others follow; one that fails is logged."""
     async with three(Network()) as (one, two, _):
         may_answer, begun = asyncio.Event(), 0
 
@@ -197,15 +199,38 @@ async def test_answers_that_take_time(caplog: pytest.LogCaptureFixture) -> None:
         await running().pass_time(PATIENCE / 2)
         assert begun == MOST_ANSWERING
         may_answer.set()
-        await running().pass_time(PATIENCE)
-        answers = [each.result() for each in asked]
-        assert answers[0] == b"slow 0"
-        assert sum(each is not None for each in answers) == MOST_ANSWERING
+        await running().pass_time(1)
+        assert [each.result() for each in asked] == [b"slow %d" % each for each in range(2 * MOST_ANSWERING)]
         assert await one.ask("slow", b"later", two.process) == b"slow later"
         failed = asyncio.create_task(one.ask("fails", b"", two.process))
         await running().pass_time(PATIENCE + 0.1)
         assert failed.result() is None
         assert "could not be answered" in caplog.text
+
+
+async def test_requests_that_wait_for_their_turn(caplog: pytest.LogCaptureFixture) -> None:
+    """They are bounded in bytes, empty ones, too; those beyond it have no answer, of which the log has one line."""
+    processes, control = Processes(), SimulatedBroker(Network()).control
+    may_answer, answered = asyncio.Event(), 0
+
+    async def slow(body: bytes) -> bytes:
+        nonlocal answered
+        await may_answer.wait()
+        answered += 1
+        return body
+
+    processes.slow["slow"] = slow
+    processes._lines = Lines(lambda: 0.0)  # time stands
+    processes.open(control)
+    for _ in range(20_000):
+        control.receive("other", b"slow 0\n")
+    assert [each.levelname for each in caplog.records] == ["WARNING"]
+    may_answer.set()
+    await turns(5000)
+    assert answered == MOST_ANSWERING + MOST_WAITING // 512
+    control.receive("other", b"slow 0\n")
+    await turns(10)
+    assert answered == MOST_ANSWERING + MOST_WAITING // 512 + 1
 
 
 async def test_alone() -> None:
@@ -226,7 +251,8 @@ async def test_closed_before_an_answer_begins(recwarn: pytest.WarningsRecorder) 
 
     processes.slow["slow"] = slow
     processes.open(control)
-    control.receive("other", b"slow 1\n")
+    for _ in range(2 * MOST_ANSWERING):
+        control.receive("other", b"slow 1\n")
     processes.close()
     await running().pass_time(1)
     gc.collect()

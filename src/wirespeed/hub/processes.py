@@ -4,6 +4,8 @@ A message is a word, a number and, after a line break, its body. Whatever is mal
 """
 
 import asyncio
+import logging
+from collections import deque
 from collections.abc import Callable, Collection, Coroutine, Mapping
 from itertools import count
 from math import inf
@@ -12,7 +14,9 @@ from typing import Any, NamedTuple
 from ..brokers.cluster import Control
 from ..definitions import Inlet, running
 from ..errors import BrokerDown
-from ..isolation import isolated
+from ..isolation import Lines, isolated
+
+logger = logging.getLogger("wirespeed")
 
 PATIENCE = 4.0
 """Seconds that the broker, and then a process, has for its answer."""
@@ -21,12 +25,14 @@ PAUSE = 1.0
 MOST_BYTES = 1024 * 1024
 """Bytes of one message."""
 MOST_WAITING = 4 * 1024 * 1024
-"""Bytes of requests that may wait for their answers."""
+"""Bytes of requests that may wait for their answers, and of those of other processes that may wait for their turn."""
 MOST_ANSWERS = 16 * 1024 * 1024
 """Bytes of answers to one request; those beyond it are left out."""
 MOST_ANSWERING = 16
-"""Requests that are answered at the same time; the answers to others have to be ready at once."""
+"""Requests that are answered at the same time, if their answers take more than one turn of the loop."""
 
+_BESIDE = 512
+"""Bytes that a request takes beside its body, about."""
 _REPLY = "reply"
 
 
@@ -39,6 +45,15 @@ class Replies(NamedTuple):
     """The answers that came in time, by process."""
     silent: Collection[str] = ()
     """The processes without an answer."""
+
+
+class _Request(NamedTuple):
+    """A request of another process."""
+
+    sender: str
+    number: int
+    word: str
+    body: bytes
 
 
 class _Question:
@@ -73,7 +88,7 @@ class Processes:
         answers: Functions that answer the requests of other processes, by their words. They are called in the event
             loop with the body, and return None if they have nothing to reply.
         slow: Functions whose answers take more than one turn of the loop. Beyond :data:`MOST_ANSWERING` of them,
-            requests stay without an answer.
+            requests wait for their turn.
     """
 
     def __init__(self, inlet: Inlet | None = None) -> None:
@@ -81,6 +96,9 @@ class Processes:
         self.answers: dict[str, Callable[[bytes], bytes | None]] = {}
         self.slow: dict[str, Callable[[bytes], Coroutine[Any, Any, bytes]]] = {}
         self._answering: set[asyncio.Task[None]] = set()
+        self._due: deque[_Request] = deque()
+        self._due_size = 0
+        self._lines = Lines()
         self._control: Control | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._questions: dict[int, _Question] = {}
@@ -101,6 +119,8 @@ class Processes:
     def close(self) -> None:
         """Take part no longer."""
         self._control = self._loop = None
+        self._due.clear()
+        self._due_size = 0
         for task in self._answering:
             task.cancel()
 
@@ -204,19 +224,38 @@ class Processes:
                 question.take(sender, body)
             return
         if word in self.slow:
-            if len(self._answering) < MOST_ANSWERING:
-                task = asyncio.get_running_loop().create_task(self._answer(sender, int(number), word, body))
-                self._answering.add(task)
-                task.add_done_callback(self._answering.discard)
+            self._put(_Request(sender, int(number), word, body))
             return
         answer = self.answers.get(word)  # None if the sender is of a newer version
         reply = None if answer is None else answer(body)
         if reply is not None:
             self._reply(sender, int(number), reply)
 
-    async def _answer(self, sender: str, number: int, word: str, body: bytes) -> None:
+    def _put(self, request: _Request) -> None:
+        size = _BESIDE + len(request.body)
+        if len(self._answering) < MOST_ANSWERING:
+            self._begin(request)
+        elif self._due_size + size <= MOST_WAITING:
+            self._due.append(request)
+            self._due_size += size
+        elif (more := self._lines.next("full")) is not None:
+            logger.warning("A request of another process has no answer: too many wait already%s", more)
+
+    def _begin(self, request: _Request) -> None:
+        task = asyncio.get_running_loop().create_task(self._answer(request))
+        self._answering.add(task)
+        task.add_done_callback(self._answered)
+
+    def _answered(self, task: "asyncio.Task[None]") -> None:
+        self._answering.discard(task)
+        if self._due:
+            request = self._due.popleft()
+            self._due_size -= _BESIDE + len(request.body)
+            self._begin(request)
+
+    async def _answer(self, request: _Request) -> None:
         with isolated("The request of another process could not be answered."):
-            self._reply(sender, number, await self.slow[word](body))
+            self._reply(request.sender, request.number, await self.slow[request.word](request.body))
 
     def _reply(self, sender: str, number: int, reply: bytes) -> None:
         if number and self._control is not None:
