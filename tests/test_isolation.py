@@ -144,6 +144,15 @@ def test_errors_of_many(caplog: pytest.LogCaptureFixture) -> None:
     assert happens(2) == [("It has failed.", True)]
 
 
+def test_errors_of_two_definitions(caplog: pytest.LogCaptureFixture) -> None:
+    """The same error in another definition has a traceback of its own."""
+    log = Errors(lambda: 0.0)
+    for title in ("tea", "coffee", "tea"):
+        log.log(RuntimeError("bug"), "%s has failed.", title, of=title)
+    assert [each.getMessage() for each in caplog.records if each.exc_info] == ["tea has failed.", "coffee has failed."]
+    assert len(caplog.records) == 2
+
+
 # Watchers
 
 

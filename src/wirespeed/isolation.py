@@ -12,16 +12,18 @@ import time
 from collections.abc import Callable, Hashable, Iterable
 from contextlib import suppress
 from math import inf
+from traceback import walk_tb
 from types import TracebackType
 from typing import TypeVar
 
 logger = logging.getLogger("wirespeed")
 
 T = TypeVar("T")
+E = TypeVar("E", bound=BaseException)
 
 AGAIN = 60.0
 """Seconds without an error of a kind, after which the next one is logged with its traceback again."""
-_MOST = 100
+_MOST = 1000
 """Most kinds of errors to remember."""
 
 
@@ -53,9 +55,13 @@ class Errors:
         """The time of the last error of each kind."""
         self._lines = Lines(clock)
 
-    def log(self, error: BaseException, what: str, *arguments: object) -> None:
-        """Log an error, or count it for the next line about its kind."""
-        now, kind = self._clock(), (what, signature_of(error))
+    def log(self, error: BaseException, what: str, *arguments: object, of: Hashable = None) -> None:
+        """Log an error, or count it for the next line about its kind.
+
+        Args:
+            of: The definition that has failed, if the same error in others is of another kind.
+        """
+        now, kind = self._clock(), (what, of, signature_of(error))
         if kind not in self._last and len(self._last) >= _MOST:  # a bound on memory: a few more tracebacks do no harm
             self._last, self._lines = {}, Lines(self._clock)
         is_first = now - self._last.get(kind, -inf) >= AGAIN
@@ -70,9 +76,23 @@ class Errors:
 _errors = Errors()
 
 
-def log_error(error: BaseException, what: str, *arguments: object) -> None:
+def log_error(error: BaseException, what: str, *arguments: object, of: Hashable = None) -> None:
     """Log an error that may occur for many at the same time. See :class:`Errors`."""
-    _errors.log(error, what, *arguments)
+    _errors.log(error, what, *arguments, of=of)
+
+
+def detached(error: E) -> E:
+    """Return an error that is about to be kept, with its traceback as a note.
+
+    The frames of a traceback keep all variables around them. If what keeps the error is one of these, both would be
+    freed only by the next garbage collection.
+    """
+    if error.__traceback__ is not None:
+        frames = [(frame.f_code, line) for frame, line in walk_tb(error.__traceback__)]
+        # Without the source, whose marks would take most of a millisecond.
+        places = [f'  File "{code.co_filename}", line {line}, in {code.co_name}' for code, line in frames]
+        annotate(error, "\n".join(["Raised in:", *places]))
+    return error.with_traceback(None)
 
 
 def signature_of(error: BaseException) -> Hashable:

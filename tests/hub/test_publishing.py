@@ -1,14 +1,20 @@
 """Publishing through the hub: from the loop, from threads, before the start, after the end, and from other loops."""
 
 import asyncio
+import gc
+import logging
 import threading
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
+from tests.brokers.simulated import Network, SimulatedBroker
 from tests.hub.stepping import BACKEND, SteppedLoop, running
 from tests.hub.watching import Client, handle, topic
 from tests.lanes.turns import turns, until
 from tests.waiting import PATIENCE
+from wirespeed.brokers.broker import Broker
 from wirespeed.definitions import Receipt, Topic, WatchStatistics
 from wirespeed.errors import BacklogFull, BindingError, Stopped
 from wirespeed.hub import Hub
@@ -49,6 +55,40 @@ async def test_publishing_in_the_loop(hub: Hub, news: Topic[..., str]) -> None:
         receipt = news.publish("a")
         assert receipt.done()
         assert await news.snapshot() == ["a"]
+
+
+@pytest.mark.parametrize("broker", [None, SimulatedBroker])
+@pytest.mark.parametrize("in_thread", [False, True])
+async def test_failures_are_logged(
+    in_thread: bool, broker: Callable[[Network], Broker] | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The log has the first of failures that are alike, with its place, and before the next garbage collection."""
+    hub = Hub(Settings(), broker and broker(Network()))
+    definition = topic(Any, path="/any", keep=10)
+    hub.bind(definition, "/any")
+    news: Topic[..., Any] = handle(definition)
+
+    def publish() -> None:
+        for _ in range(100):
+            receipt = news.publish(object())
+        assert receipt is not None
+
+    async with hub:
+        await running().pass_time(1)
+        gc.disable()
+        try:
+            if in_thread:
+                thread = threading.Thread(target=publish)
+                thread.start()
+                thread.join(PATIENCE)
+            else:
+                publish()
+            await until(lambda: hub.watching_all()["/any"].failed == 100)
+            [record] = [each for each in caplog.records if each.levelno == logging.ERROR]
+        finally:
+            gc.enable()
+        assert "a publication failed." in record.getMessage()
+        assert "Raised in:" in caplog.text
 
 
 async def test_threads_wake_the_loop_once(hub: Hub, news: Topic[..., str]) -> None:

@@ -394,9 +394,24 @@ async def test_failing_calls(app: FastAPI, live: Live, in_thread: bool, caplog: 
         assert await client.receive() == "fine"
     name = "in_a_thread" if in_thread else "in_the_loop"
     logged = [each for each in caplog.records if each.levelno >= logging.ERROR]
-    assert [each.message for each in logged] == [f"call '/fails' ({name}): the run failed"] * 2
+    assert [each.message for each in logged] == [f"call '/fails' ({name}): the run failed."] * 2
     assert [each.exc_info and each.exc_info[1] for each in logged] == [failures["bug"], failures["exit"]]
     assert live.statistics().failed == 2
+
+
+async def test_log_of_a_call_that_always_fails(app: FastAPI, live: Live, caplog: pytest.LogCaptureFixture) -> None:
+    """A client does not fill the log: failures that are alike have one traceback."""
+
+    @live.call("/fails")
+    async def fails(text: Text) -> str:
+        raise RuntimeError(text)
+
+    async with connect(app, "/fails") as client:
+        for _ in range(20):
+            await client.send_text("bug")
+            assert await client.receive_json() == error(500, "The call failed.")
+    assert len([each for each in caplog.records if each.levelno >= logging.ERROR]) == 1
+    assert live.statistics().failed == 20
 
 
 async def test_value_that_cannot_be_serialised(app: FastAPI, live: Live, caplog: pytest.LogCaptureFixture) -> None:

@@ -101,4 +101,4 @@ async def test_feed_yields_wrong_tags(
         source.put(Tagged(Trade(id=2), BUY))
         assert await client.receive_json() == {"id": 2}
     [record] = [each for each in caplog.records if each.levelno == logging.ERROR]
-    assert "feed '/trades' (trades): a value cannot be encoded" in record.getMessage()
+    assert "feed '/trades' (trades): a value cannot be encoded." in record.getMessage()

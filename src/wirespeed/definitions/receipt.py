@@ -2,16 +2,13 @@
 
 import asyncio
 import concurrent.futures
-import logging
 from collections.abc import Callable, Generator
 from threading import Lock
 from typing import Any
 
 from ..errors import BindingError
-from ..isolation import isolated
+from ..isolation import detached, isolated, log_error, signature_of
 from ..log.position import Position
-
-logger = logging.getLogger("wirespeed")
 
 _making = Lock()
 
@@ -30,7 +27,9 @@ class Receipt:
     Await it, or call :meth:`result` in a thread. If neither is done, a failure is logged.
     """
 
-    __slots__ = ("__weakref__", "_error", "_future", "_has_started", "_is_asked", "_on_settled", "_position", "_what")
+    __slots__ = (
+        "__weakref__", "_error", "_future", "_has_started", "_is_asked", "_kind", "_on_settled", "_position", "_what",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -43,10 +42,16 @@ class Receipt:
         self._what = what
         self._has_started = has_started
         self._position = position
-        self._error = error
+        self._error: Exception | None = None
+        if error is not None:
+            self._fail(error)
         self._is_asked = False
         self._future: concurrent.futures.Future[None] | None = None
         self._on_settled: Settled | None = None
+
+    def _fail(self, error: Exception) -> None:
+        self._kind = self._what, signature_of(error)
+        self._error = detached(error)
 
     def done(self) -> bool:
         """Return whether the outcome is known."""
@@ -107,7 +112,7 @@ class Receipt:
 
     def __del__(self) -> None:
         if self._error is not None and not self._is_asked:
-            logger.error("%s: a publication failed: %s", self._what, self._error, exc_info=self._error)
+            log_error(self._error, "%s: a publication failed.", self._what, of=self._kind)
 
 
 def on_settled(receipt: Receipt, callback: Settled) -> None:
@@ -135,7 +140,9 @@ def settle(receipt: Receipt, position: Position | None, error: Exception | None 
     """Set the outcome of a publication, unless it is set already."""
     if receipt.done():
         return
-    receipt._position, receipt._error = position, error
+    receipt._position = position
+    if error is not None:
+        receipt._fail(error)
     if receipt._future is not None:
         receipt._future.set_result(None)
     if receipt._on_settled is not None:

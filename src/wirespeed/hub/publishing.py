@@ -1,6 +1,5 @@
 """Publishing: the way of a value into the log of a key, whether the key is live or not."""
 
-import logging
 from collections import defaultdict
 from collections.abc import Container
 from dataclasses import replace
@@ -13,6 +12,7 @@ from ..brokers.broker import Stored
 from ..codec import name_value
 from ..definitions import FeedDefinition, Receipt, Watched, settle
 from ..errors import BacklogFull
+from ..isolation import log_error
 from ..log.base import Entry, Marks, Spoilt, State
 from ..log.kinds import LogKind
 from ..log.position import Position, Unchanged
@@ -22,8 +22,6 @@ from .loads import Loads
 from .logs import LocalLogs, Logs
 from .mishaps import Mishaps
 from .shared import SharedLogs
-
-logger = logging.getLogger("wirespeed")
 
 
 class Publishing:
@@ -76,7 +74,7 @@ class Publishing:
         self.figures[watched].failed += 1
         self.mishaps.note(watched.title, error)
         name_value(error, value)
-        logger.error("%s: a value cannot be encoded", watched.title, exc_info=error)
+        log_error(error, "%s: a value cannot be encoded.", watched.title, of=watched.title)
 
     def publish(
         self,

@@ -25,6 +25,7 @@ from ..declare import arguments_of
 from ..definitions import Receipt, Tagged, Topic, TopicDefinition, Validated, type_of_row
 from ..errors import BrokerRefused, InvalidKey, LogFull, NoSuchRow, TopicComplete, Unavailable
 from ..hub import Hub
+from ..isolation import log_error
 from ..raw import RawJSON, elements, member
 from ..routes import LiveRoute
 from ..surfaces.authenticator import bearer_of
@@ -342,5 +343,5 @@ def _failure(error: Exception) -> tuple[int, str]:
         case BrokerRefused():
             return 507, "The broker does not take this value: it is too large, or the broker is set up otherwise."
         case _:
-            logger.error("A publication by POST failed.", exc_info=error)
+            log_error(error, "A publication by POST failed.")
             return 500, "The value could not be published."

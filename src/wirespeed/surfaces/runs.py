@@ -1,6 +1,5 @@
 """Runs of user code for a client: its refusals, and the counting and logging of its failures."""
 
-import logging
 from collections.abc import Awaitable, Callable, Mapping
 from http.client import responses
 from typing import Any, NamedTuple, TypeVar
@@ -17,8 +16,6 @@ from ..runs.outcome import Completed, Failed, Outcome, Refusal, Refused, failed_
 from ..runs.pump import pump
 from ..runs.thread import ThreadMessages, pump_from_thread
 from .answers import token_answer
-
-logger = logging.getLogger("wirespeed")
 
 T = TypeVar("T")
 
@@ -99,7 +96,7 @@ async def run_for_client(
 def _report(hub: Hub, title: str, failed: Failed, what: str, *, logs: bool) -> None:
     hub.sessions.failed()
     if logs:
-        logger.error("%s: %s failed", title, what, exc_info=failed.error)
+        log_error(failed.error, "%s: %s failed.", title, what, of=title)
     else:
         annotate(failed.exception, f"in {title}")
 
@@ -178,7 +175,7 @@ def decoded(hub: Hub, title: str, decoder: Decoder[Any], message: str | bytes, f
             raise InvalidMessage(message_of(status, detail), detail, code=status)
         case Failed(error):
             hub.sessions.failed()
-            logger.error("%s: a validator failed", title, exc_info=error)
+            log_error(error, "%s: a validator failed.", title, of=title)
             raise ValidatorFailed(failed, code=500)
 
 

@@ -16,7 +16,6 @@ end of that way, only captures what FastAPI has resolved; the task of the comman
 """
 
 import asyncio
-import logging
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
 from contextvars import Context, copy_context
@@ -35,14 +34,13 @@ from ...definitions import Call, Definition, Stream, Watched
 from ...frameworks import route_path
 from ...hub import Hub
 from ...identity import ANONYMOUS, Identity
+from ...isolation import log_error
 from ...runs.outcome import Cancelled, Completed, Failed, Outcome, Refused, run_once
 from ...runs.tasks import create_task
 from ..admitted import IDENTITY, REVOKED, identity_in
 from ..runs import refusal
 from .channels import ChannelName, Found
 from .refusal import CommandRefused, detail_of, error_by, error_of
-
-logger = logging.getLogger("wirespeed")
 
 KEY = "wirespeed.admission"
 
@@ -222,7 +220,8 @@ class Admission:
                 error = error_by(refused)
             case Failed(failure):
                 error = codes.INTERNAL
-                logger.error("%s: a command failed", self._found.definition.title, exc_info=failure)
+                title = self._found.definition.title
+                log_error(failure, "%s: a command failed.", title, of=title)
                 if not is_counted:
                     self._hub.sessions.failed()
             case Completed() | Cancelled():

@@ -11,7 +11,6 @@ noticed.
 """
 
 import asyncio
-import logging
 from collections.abc import Callable, Coroutine, Iterator
 from contextvars import Context, copy_context
 from dataclasses import dataclass, field
@@ -24,12 +23,11 @@ from ...centrifuge import messages as m
 from ...centrifuge.codes import ProtocolError
 from ...centrifuge.subscription import Event, State, Subscription
 from ...hub.clock import SLICE
+from ...isolation import log_error
 from ...rate import Rate
 from ...runs.tasks import create_task, error_of
 from .link import Delivery, Link
 from .payloads import load_of, size_of
-
-logger = logging.getLogger("wirespeed")
 
 QUEUE = 32 * 1024
 """Bytes of commands that may wait in the queue, beside the frames that wait as they came; a command counts for one KiB,
@@ -108,7 +106,7 @@ class Work(Generic[C]):
         self.free()
         if (error := error_of(task)) is not None and not inbound.link.is_over:
             inbound.link.hub.sessions.failed()
-            logger.error("A command could not be answered.", exc_info=error)
+            log_error(error, "A command could not be answered.")
 
 
 class Inbound:
@@ -234,8 +232,8 @@ class Inbound:
                     break
         except ProtocolError as error:
             link.disconnect_for(error)
-        except Exception:
-            logger.exception("A command failed.")
+        except Exception as error:
+            log_error(error, "A command failed.")
             link.leave(codes.SERVER_ERROR)
         self._is_going = False
         self._settle()

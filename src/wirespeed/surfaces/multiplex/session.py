@@ -6,7 +6,6 @@ A command that has its answer at once gets it in :meth:`MultiplexSession._do`. A
 """
 
 import asyncio
-import logging
 import random
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import replace
@@ -27,7 +26,7 @@ from ...definitions import Call, Criteria, Reachable, Stream, Subscribed, Watche
 from ...frames import BINARY
 from ...hub.engine import Engine
 from ...identity import Identity, Sender
-from ...isolation import isolated
+from ...isolation import isolated, log_error
 from ...lanes.outlet import Framing
 from ..calls import called
 from ..handling import handle
@@ -43,8 +42,6 @@ from .refusal import CommandRefused, refusing
 from .site import Site
 from .subscriptions import AboutChannel, Subscriptions
 from .watch import Watch, handler_error
-
-logger = logging.getLogger("wirespeed")
 
 
 class MultiplexSession(Reachable):
@@ -235,7 +232,7 @@ class MultiplexSession(Reachable):
             return
         except Exception as error:
             self.link.hub.sessions.failed()
-            logger.error("A client could not be connected.", exc_info=error)
+            log_error(error, "A client could not be connected.")
             link.leave(codes.SERVER_ERROR)
             return
         self.inbound.is_connecting = False
