@@ -1,15 +1,24 @@
 """Caches of logs: bounded each and all together, and counted."""
 
+import weakref
+
 import pytest
 
 from tests.log.telling import Telling, payloads
 from wirespeed.log.base import Log
 from wirespeed.log.cache import BOUND, OVERHEAD, Cache, Chunk, Tally
+from wirespeed.log.growing import TextLog
 from wirespeed.log.latest import LatestLog
 from wirespeed.log.ring import RingLog
 from wirespeed.log.table import TableLog
 
 VALUE = "x" * 20_000
+
+
+class Alone(Telling):
+    """A wire that one watcher has for itself."""
+
+    is_shared = False
 
 
 def logs(tally: Tally) -> list[Log]:
@@ -37,6 +46,22 @@ def test_many_spellings_of_one_channel_cost_bounded_memory(kind: int) -> None:
     assert log.read(0, wires[-1]).data is log.read(0, wires[-1]).data
     log.passed(log.head)
     assert tally.cached == 0
+
+
+@pytest.mark.parametrize("kind", range(4))
+def test_wire_of_one_watcher_is_not_kept(kind: int) -> None:
+    """No log keeps the bytes of a filter, nor the filter, which would outlive its client uncounted."""
+    tally = Tally()
+    growing = TextLog("e", str.encode, print, tally, size=10**6)
+    growing.append("a", 1, 0.0)
+    log = [*logs(tally), growing][kind]
+    wire = Alone()
+    gone = weakref.ref(wire)
+    for _ in range(2):
+        assert payloads(log.read(0, wire)) != []
+    assert tally.cached == 0
+    del wire
+    assert gone() is None
 
 
 def test_caches_are_bounded_together() -> None:

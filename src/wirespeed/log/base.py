@@ -110,8 +110,8 @@ def size_of(state: State | Swap | None) -> int:
 class Wire(ABC):
     """The format in which a watcher receives entries, and what it has to know beside them.
 
-    Logs keep the bytes of a wire by its identity: the same arguments have to give the same bytes, and all watchers that
-    want the same should have the same object.
+    Logs keep the bytes of a shared wire by its identity: the same arguments have to give the same bytes, and all
+    watchers that want the same should have the same object.
     """
 
     __slots__ = ()
@@ -121,6 +121,11 @@ class Wire(ABC):
 
     grows: bool = False
     """True if its client applies the pieces of a growing text. Otherwise, it gets the whole text each time."""
+
+    @property
+    def is_shared(self) -> bool:
+        """True if several watchers may have it. Logs do not keep the bytes of one that has a single watcher."""
+        return True
 
     @abstractmethod
     def value(self, payload: bytes, position: Position, marks: Marks | None) -> bytes:
@@ -314,7 +319,7 @@ class Log(ABC):
 
         Nothing follows the head.
 
-        The same cursor, head and wire give the very same bytes object, as long as it is among those read lately.
+        The same cursor, head and shared wire give the very same bytes object, as long as it is among those read lately.
         """
 
     @abstractmethod

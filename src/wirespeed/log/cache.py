@@ -1,7 +1,6 @@
 """The chunks that readers get, caches of those that other watchers will ask for, too, and their bound together."""
 
-from collections.abc import Hashable
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 PIECE = 64 * 1024
 """Bytes at which a read ends: one watcher that is far behind must not hold up the others."""
@@ -13,6 +12,14 @@ BOUND = 16 * PIECE
 """Bytes that the cache of one log may hold."""
 OVERHEAD = 512
 """Bytes that a chunk is counted for beside its data: it may keep its wire alive."""
+
+
+class Format(Protocol):
+    """A wire, as far as caches know it."""
+
+    @property
+    def is_shared(self) -> bool:
+        """True if several watchers may have it."""
 
 
 class Chunk(NamedTuple):
@@ -79,17 +86,19 @@ class Cache:
     __slots__ = ("_bound", "_chunks", "_tally", "size")
 
     def __init__(self, tally: Tally, bound: int = BOUND) -> None:
-        self._chunks: dict[tuple[Hashable, int], Chunk] = {}
+        self._chunks: dict[tuple[Format, int], Chunk] = {}
         self.size = 0
         self._bound = bound
         self._tally = tally
 
-    def get(self, wire: Hashable, cursor: int) -> Chunk | None:
+    def get(self, wire: Format, cursor: int) -> Chunk | None:
         """Return a chunk, if it is still held."""
         return self._chunks.get((wire, cursor))
 
-    def put(self, wire: Hashable, cursor: int, chunk: Chunk) -> None:
-        """Hold a chunk, if there is room for it beside the caches of other logs."""
+    def put(self, wire: Format, cursor: int, chunk: Chunk) -> None:
+        """Hold a chunk that other watchers may ask for, if there is room for it beside the caches of other logs."""
+        if not wire.is_shared:  # a filter may take 64 kB, and would outlive its client
+            return
         size = len(chunk.data) + OVERHEAD
         while self._chunks and self.size + size > self._bound:
             self._drop()

@@ -353,6 +353,8 @@ def test_deltas_give_the_payloads(data: st.DataObject, payloads: list[bytes]) ->
             reader.wire = reader.wire.after(chunk.lost, cursor)
             cursor += chunk.lost
         elif action == "take":
+            if data.draw(st.booleans()):  # twice without news: no cache has it
+                chunk = log.read(cursor, reader.wire)
             reader.take(chunk.data)
             cursor = chunk.cursor
     if lost := log.read(cursor, reader.wire).lost:
@@ -374,7 +376,6 @@ def test_long_catch_up_with_deltas() -> None:
         log.append(payload, number, 0.0)
     pieces = 0
     while (chunk := log.read(cursor, reader.wire)).cursor != cursor:
-        assert log.read(cursor, reader.wire) is chunk
         reader.take(chunk.data)
         cursor, pieces = chunk.cursor, pieces + 1
     assert (list(reader.got.values()), reader.deltas) == (payloads, 499)
