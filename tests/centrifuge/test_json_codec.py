@@ -251,3 +251,11 @@ def test_emulation_requests_that_cannot_be_read(body: bytes) -> None:
     """A request that cannot be read is refused."""
     with pytest.raises(ProtocolError):
         JSON.emulation(body)
+
+
+@given(st.text(max_size=20), st.sampled_from([m.JoinPush, m.LeavePush]), st.text(max_size=5))
+def test_a_push_in_two_parts_is_the_same(channel: str, kind: type[m.JoinPush | m.LeavePush], user: str) -> None:
+    """The part that is made once for all channels gives the same bytes with each of them."""
+    info = m.ClientInfo(user, "8", b'{"name":"Ann"}')
+    whole = JSON.push(kind(channel or "c", info))
+    assert JSON.pushes(channel or "c")(JSON.about(kind("", info))) == whole

@@ -246,3 +246,11 @@ def test_the_fast_way_gives_the_same(channel: str, data: bytes, offset: int) -> 
     push = m.PublicationPush(channel, m.Pub(data, offset))
     fast = client_pb2.Reply.FromString(undelimited(PROTOBUF.publications(channel)(data, offset)))
     assert fast == client_pb2.Reply.FromString(undelimited(PROTOBUF.push(push)))
+
+
+@given(st.text(max_size=20), st.sampled_from([m.JoinPush, m.LeavePush]), st.text(max_size=5))
+def test_a_push_in_two_parts_is_the_same(channel: str, kind: type[m.JoinPush | m.LeavePush], user: str) -> None:
+    """The part that is made once for all channels gives the same bytes with each of them."""
+    info = m.ClientInfo(user, "8", b'{"name":"Ann"}')
+    whole = PROTOBUF.push(kind(channel or "c", info))
+    assert PROTOBUF.pushes(channel or "c")(PROTOBUF.about(kind("", info))) == whole

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import weakref
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -11,7 +12,7 @@ from tests.lanes.recording import RecordingLane
 from tests.lanes.turns import turns
 from wirespeed.frames import TEXT, frame
 from wirespeed.hub.clock import Clock
-from wirespeed.hub.members import BATCH, MOST_ANSWERS, Members
+from wirespeed.hub.members import ANNOUNCED, BATCH, MOST_ANSWERS, Members
 from wirespeed.identity import Sender
 from wirespeed.lanes.outlet import LIMIT, Framing, Outlet
 
@@ -29,7 +30,7 @@ class Style:
     def encode(self, kind: str, sender: Sender) -> bytes:
         """Return an announcement."""
         self.encoded += 1
-        return json.dumps([kind, sender.user, "padding " * 4]).encode() + b"\n"
+        return json.dumps([kind, sender.user, "padding " * 4]).encode()
 
 
 PLAIN = Style()
@@ -38,15 +39,20 @@ PLAIN = Style()
 class Member:
     """A subscription, with everything that its client is sent."""
 
-    def __init__(self, name: str, style: Style = PLAIN) -> None:
+    def __init__(self, name: str, style: Style = PLAIN, address: str = "") -> None:
         self.sender = Sender(client=f"{name}-1", user=name)
-        self.style = style
+        self.style = style, address
         self.lane = RecordingLane()
         self.outlet = Outlet(self.lane, FRAMING, lambda _: None)
 
     def announcement(self, sender: Sender, *, joins: bool) -> bytes:
         """Return an announcement."""
-        return self.style.encode("join" if joins else "leave", sender)
+        return self.style[0].encode("join" if joins else "leave", sender)
+
+    def addressing(self) -> Callable[[bytes], bytes]:
+        """Return the function that adds the address, behind the text."""
+        end = json.dumps(self.style[1]).encode()
+        return lambda text: b"[%b,%b]\n" % (text, end)
 
     def painted_age(self) -> float | None:
         """Return None: nothing is painted."""
@@ -57,7 +63,8 @@ class Member:
         """The announcements so far, in order."""
         self.outlet.flush()
         lines = [json.loads(line) for text in self.lane.values for line in text.split("\n")]
-        return [(kind, user) for kind, user, _ in lines]
+        assert all(address == self.style[1] for _, address in lines)
+        return [(kind, user) for (kind, user, _), _ in lines]
 
 
 @pytest.fixture
@@ -105,6 +112,59 @@ async def test_an_announcement_is_encoded_once(clock: Clock) -> None:
     clock.flush()
     assert style.encoded == 2
     assert all(each.told == [("join", "new"), ("leave", "0")] for each in crowd[1:])
+
+
+async def test_an_announcement_is_encoded_once_for_all_addresses(clock: Clock) -> None:
+    """Members that have addresses of their own share what costs most."""
+    members, style, size = Members(), Style(), 4 * BATCH
+    crowd = [Member(str(number), style, f"room?token={number}") for number in range(size)]
+    for each in crowd:
+        members.join("/a", each, clock)
+    clock.flush()
+    assert style.encoded == size
+    assert all(each.told == [("join", str(one)) for one in range(at, size)] for at, each in enumerate(crowd))
+
+
+async def test_announcements_are_forgotten(clock: Clock) -> None:
+    """Nothing of a turn is kept when all members have its announcements."""
+
+    class Known(Sender):
+        __slots__ = ("__weakref__",)
+
+    members, gone = Members(), Member("gone")
+    gone.sender = Known(client="gone-1", user="gone")
+    known = weakref.ref(gone.sender)
+    members.join("/a", ann := Member("ann"), clock)
+    members.join("/a", gone, clock)
+    members.leave("/a", gone, clock)
+    del gone
+    clock.flush()
+    assert len(ann.told) == 3
+    assert known() is None
+
+
+async def test_member_without_room_costs_nothing(clock: Clock) -> None:
+    """Nothing is made for members that do not read, whatever their addresses."""
+    members, style = Members(), Style()
+    crowd = [Member(str(number), style, str(number)) for number in range(BATCH)]
+    for each in crowd:
+        each.lane.block()
+        members.join("/a", each, clock)
+    clock.flush()
+    assert style.encoded == 0
+
+
+async def test_announcements_of_a_step_are_bounded(clock: Clock) -> None:
+    """The more events there are, the fewer members are notified at once."""
+    members, size = Members(), 4 * ANNOUNCED // BATCH
+    crowd = [Member(str(number)) for number in range(size)]
+    for each in crowd:
+        members.join("/a", each, clock)
+    group, steps = members._groups["/a"], 1
+    group.begin()
+    while group.step():
+        steps += 1
+    assert steps == size * size // ANNOUNCED
 
 
 async def test_nothing_is_announced_without_a_clock() -> None:

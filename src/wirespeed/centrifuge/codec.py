@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from typing import ClassVar, NamedTuple
 
 from .codes import BAD_PROTOCOL, Error, ProtocolError
-from .messages import Command, Malformed, Pub, Push, Result
+from .messages import Command, JoinPush, LeavePush, Malformed, Pub, Push, Result
 
 MAX_DEPTH = 32
 """Most levels of nested messages, such as the nodes of a filter."""
@@ -92,6 +92,14 @@ class Codec(ABC):
     @abstractmethod
     def push(self, push: Push) -> bytes:
         """Return a message that does not answer a command."""
+
+    @abstractmethod
+    def about(self, push: JoinPush | LeavePush) -> bytes:
+        """Return the part of a push that is the same for all channels."""
+
+    @abstractmethod
+    def pushes(self, channel: str) -> Callable[[bytes], bytes]:
+        """Return a fast encoder of pushes about a channel, each from its part that :meth:`about` returns."""
 
     @abstractmethod
     def publications(self, channel: str) -> Callable[[bytes, int], bytes]:

@@ -361,6 +361,13 @@ class JsonCodec(Codec):
     def push(self, push: m.Push) -> bytes:
         return b'{"push":%b}\n' % _written(_push(push))
 
+    def about(self, push: m.JoinPush | m.LeavePush) -> bytes:
+        return b'"%b":{"info":%b}' % (NAMES[type(push)].encode(), _written(_info(push.info)))
+
+    def pushes(self, channel: str) -> Callable[[bytes], bytes]:
+        start = b'{"push":{"channel":%b,' % to_json(channel)
+        return lambda part: b"%b%b}}\n" % (start, part)
+
     def publications(self, channel: str) -> Callable[[bytes, int], bytes]:
         start = (b'{"push":{"channel":%b,"pub":{"data":' % to_json(channel)).replace(b"%", b"%%")
         whole, plain = start + b'%b,"offset":%d}}}\n', start + b"%b}}}\n"

@@ -292,6 +292,13 @@ class ProtobufCodec(Codec):
     def push(self, push: m.Push) -> bytes:
         return _delimited(_sized(PUSH, _push(push)))
 
+    def about(self, push: m.JoinPush | m.LeavePush) -> bytes:
+        return _sized(PUSHES[type(push)], _encoded(push))
+
+    def pushes(self, channel: str) -> Callable[[bytes], bytes]:
+        to = _sized(CHANNEL, channel.encode())
+        return lambda part: _delimited(_sized(PUSH, to + part))
+
     def publications(self, channel: str) -> Callable[[bytes, int], bytes]:
         to = _sized(CHANNEL, channel.encode())
         data_tag, offset_tag = _number(4 << 3 | BYTES), _number(6 << 3)

@@ -16,6 +16,12 @@ MOST_ANSWERS = 8 * 1024 * 1024
 BATCH = 32
 """Members that are notified at once, before it is another turn of the clock."""
 
+ANNOUNCED = 4096
+"""Announcements that are made at once, for all of these members together."""
+
+_STYLES = 8
+"""Styles whose announcements are kept during a turn. Clients choose how they spell a channel: each may do it alone."""
+
 
 @runtime_checkable
 class Member(Protocol):
@@ -28,11 +34,14 @@ class Member(Protocol):
         """The way to its client."""
 
     @property
-    def style(self) -> Hashable:
-        """The format of its announcements: members of equal style share the bytes."""
+    def style(self) -> tuple[Hashable, Hashable]:
+        """The format of its announcements, and the address in them: members of equal style share the bytes."""
 
     def announcement(self, sender: Sender, *, joins: bool) -> bytes:
-        """Return the message that a client joins or leaves, in the member's style."""
+        """Return the message that a client joins or leaves, in the member's format and without an address."""
+
+    def addressing(self) -> Callable[[bytes], bytes]:
+        """Return the function that adds the member's address to an announcement."""
 
     def painted_age(self) -> float | None:
         """Return the seconds for which the oldest value that was sent has not been painted; None if unknown."""
@@ -43,6 +52,14 @@ class _Event(NamedTuple):
 
     sender: Sender
     joins: bool
+
+
+class _Styled(NamedTuple):
+    """The announcements of a turn, in one style."""
+
+    messages: list[bytes]
+    pieces: list[tuple[bytes, int]]
+    """All of them, joined."""
 
 
 class _Group:
@@ -64,7 +81,8 @@ class _Group:
         self._first = 0
         self._pending: list[Member] = []
         self._encoded: dict[Hashable, list[bytes]] = {}
-        self._joined: dict[Hashable, list[tuple[bytes, int]]] = {}
+        """The announcements of this turn in each format, without an address."""
+        self._styled: dict[Hashable, _Styled] = {}
 
     def join(self, member: Member, clock: Clock | None) -> None:
         self.announces = clock is not None
@@ -99,26 +117,37 @@ class _Group:
         self._announced, self._events = self._events, []
         self._first = self._count - len(self._announced)
         self._pending = list(self.members)[::-1]
-        self._encoded, self._joined = {}, {}
 
     def step(self) -> bool:
         """Notify some members; return whether there are more."""
-        some = [self._pending.pop() for _ in range(min(BATCH, len(self._pending)))]
+        most = min(BATCH, max(ANNOUNCED // max(len(self._announced), 1), 1))
+        some = [self._pending.pop() for _ in range(min(most, len(self._pending)))]
         for_each(some, self._serve, lambda member, error: member.outlet.failed(error))
+        if not self._pending:
+            self._announced, self._encoded, self._styled = [], {}, {}
         return bool(self._pending)
 
     def _serve(self, member: Member) -> None:
-        if member not in self.members:
+        if member not in self.members or not member.outlet.writable():
             return
         since = self.members[member] - self._first
-        style = member.style
-        if style not in self._encoded:
-            messages = [member.announcement(each.sender, joins=each.joins) for each in self._announced]
-            self._encoded[style], self._joined[style] = messages, _in_pieces(messages)
-        pieces = self._joined[style] if since <= 0 else _in_pieces(self._encoded[style][since:])
+        styled = self._styled.get(member.style) or self._style(member)
+        pieces = styled.pieces if since <= 0 else _in_pieces(styled.messages[since:])
         for piece, count in pieces:
             if not member.outlet.offer(piece, count):
                 return
+
+    def _style(self, member: Member) -> _Styled:
+        """Return the announcements in the style of a member."""
+        format_, _ = member.style
+        if format_ not in self._encoded:
+            self._encoded[format_] = [member.announcement(each.sender, joins=each.joins) for each in self._announced]
+        messages = list(map(member.addressing(), self._encoded[format_]))
+        styled = _Styled(messages, _in_pieces(messages))
+        if len(self._styled) >= _STYLES:
+            del self._styled[next(iter(self._styled))]
+        self._styled[member.style] = styled
+        return styled
 
 
 def _in_pieces(messages: list[bytes]) -> list[tuple[bytes, int]]:

@@ -198,9 +198,13 @@ class Watch(Watching, Listener):
         return self._link.codec, self._subscription.channel
 
     def announcement(self, sender: Sender, *, joins: bool) -> bytes:
-        """Return the push that a client joins or leaves."""
+        """Return the push that a client joins or leaves, without the channel."""
         push = m.JoinPush if joins else m.LeavePush
-        return self._link.codec.push(push(self._subscription.channel, info_of(sender)))
+        return self._link.codec.about(push("", info_of(sender)))
+
+    def addressing(self) -> Callable[[bytes], bytes]:
+        """Return what makes pushes about the channel."""
+        return self._link.codec.pushes(self._subscription.channel)
 
     @property
     def outlet(self) -> Outlet:
