@@ -112,7 +112,7 @@ class Settings:
     """Channels that one multiplexed connection may be subscribed to; one more is refused with error 106."""
 
     max_subscription_bytes: int = 256 * KIB
-    """Bytes that the filters and messages of all subscriptions of one multiplexed connection may have together.
+    """Bytes that the filters, messages and tokens of all subscriptions of one multiplexed connection may have together.
 
     A subscription beyond it is refused with error 106. Each part of a filter counts as 256 bytes, and each of several
     values as 64, in addition to its text."""

@@ -378,6 +378,17 @@ async def test_filters_are_bounded(app: FastAPI, side: Side) -> None:
         await speaker.subscribed("news?1", **wanted)
 
 
+@pytest.mark.parametrize("wanted", [{"token": "t" * 900}, {"recover": True, "epoch": "e" * 900}])
+async def test_tokens_are_bounded(app: FastAPI, side: Side, wanted: Fields) -> None:
+    """Tokens and epochs count as filters do: they are kept as long."""
+    live = Live(app, settings=Settings(max_subscription_bytes=2000))
+    news_of(live)
+    async with lifespan(app), speaking(app, side) as speaker:
+        await speaker.subscribed("news", **wanted)
+        await speaker.subscribed("/news", **wanted)
+        assert await speaker.refused("news?1", **wanted) == 106
+
+
 @pytest.mark.parametrize("says", [[], [{"connect": {"token": "refused"}}]])
 async def test_no_connect(app: FastAPI, says: list[Fields]) -> None:
     """A client that sends no connect, or stays although it was refused, is disconnected."""

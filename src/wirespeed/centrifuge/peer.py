@@ -221,7 +221,7 @@ class Peer(Generic[S]):
         if self._has_room_for(size):
             return None
         most = self._settings.max_subscription_bytes
-        return codes.LIMIT_EXCEEDED._replace(message=f"filters and data of over {most} bytes")
+        return codes.LIMIT_EXCEEDED._replace(message=f"filters, data and tokens of over {most} bytes")
 
     def _has_room_for(self, size: int) -> bool:
         if not size:
@@ -385,7 +385,7 @@ def _wrong_filter(command: m.Subscribe) -> Error | None:
 def kept_of(command: m.Subscribe) -> int:
     """Return the bytes of a command that are kept as long as the subscription lasts."""
     data = len(command.data) + weight_of(command.data) if command.data else 0
-    return data + (0 if command.tf is None else size_of(command.tf))
+    return data + len(command.token) + len(command.epoch) + (0 if command.tf is None else size_of(command.tf))
 
 
 def _bad(problem: str) -> ProtocolError:
