@@ -1,11 +1,14 @@
 """Streams with ``resume=`` on the multiplexed connection: SDKs resume a run as they recover a subscription."""
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator, Iterator
 from typing import Annotated, Any
+from weakref import ref
 
 import pytest
 from fastapi import Depends, FastAPI, HTTPException
+from pydantic import BaseModel
 from starlette.requests import HTTPConnection
 
 from tests.centrifuge.sides import SIDES, Fields, Side
@@ -376,3 +379,28 @@ async def test_another_user_of_the_same_guard_cannot_resume() -> None:
         async with speaking(app, headers={"cookie": "user=ada"}) as ada:
             await ada.subscribed("words", **resuming(reply, 0))
             assert await pubs(ada, 1) == [("secret", 1)]
+
+
+class Question(BaseModel):
+    text: str
+
+
+async def test_run_that_has_ended_keeps_no_message() -> None:
+    """The end of a run waits for its client, but not the message that it has begun with."""
+    scene, asked = Scene(), list[ref[Question]]()
+
+    @scene.live.stream("/answers", resume=NEVER)
+    async def answers(question: Question) -> AsyncIterator[str]:
+        asked.append(ref(question))
+        yield "answer"
+
+    async with lifespan(scene.app), speaking(scene.app) as client:
+        reply = await client.subscribed("answers", data={"text": "?"})
+        assert await pubs(client, 1) == [("answer", 1)]
+        assert await ended(client) == (2000, "complete")
+        await turns(5)
+        gc.collect()
+        assert asked[0]() is None
+        async with speaking(scene.app) as other:
+            await other.subscribed("answers", data={"text": "?"}, **resuming(reply, 0))
+            assert await pubs(other, 1) == [("answer", 1)]

@@ -258,7 +258,8 @@ class KeptRun:
         self.user = user
         self.journal = journal
         self.host: Any = None
-        """The surface's object that serves the run, for the messages of its later connections."""
+        """The surface's object that serves the run, for the messages of its later connections; None once it is over,
+        because it has the messages of the client."""
         self.end: Any = None
         """The end, as the surface knows it, once the journal is over."""
         self.on_given_up: Callable[[], None] | None = None
@@ -331,7 +332,7 @@ class KeptRun:
         """Note that the run has ended. Its journal stays for a client that has not got it all."""
         if self.journal.is_over:
             return
-        self.end, self.on_given_up = end, None
+        self.end, self.host, self.on_given_up = end, None, None
         self.journal.is_over = True
         self.journal.change()
         self._start_timer()

@@ -157,7 +157,7 @@ class _Connection(Session, Taker):
             await asyncio.wait([self._passing])
 
     async def _take(self, message: str | bytes) -> None:
-        if isinstance(self._run, KeptRun):
+        if isinstance(self._run, KeptRun) and self._run.host is not None:
             await self._run.host.take(message)
 
     def _shut_down(self) -> None:
