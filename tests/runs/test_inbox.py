@@ -76,6 +76,32 @@ async def test_cancelled_reader_takes_nothing() -> None:
     assert await anext(inbox) == "a"
 
 
+async def test_every_reader_is_woken() -> None:
+    """Readers that wait at the same time share the messages, and the end of the inbox ends all of them."""
+    inbox = Inbox(10, 1000)
+    readers = [asyncio.create_task(taken(inbox)) for _ in range(4)]
+    await turns(3)
+    inbox.put("a", 1)
+    inbox.put("b", 1)
+    await turns(3)
+    inbox.close()
+    await turns(3)
+    assert [reader.done() for reader in readers] == [True] * 4
+    assert sorted(item for reader in readers for item in reader.result()) == ["a", "b"]
+
+
+async def test_one_message_at_a_time_reaches_readers_in_their_order() -> None:
+    """Readers that wait for one message each get it in the order in which they began to wait."""
+    inbox = Inbox(10, 1000)
+    readers = [asyncio.ensure_future(anext(inbox)) for _ in range(3)]
+    for number, reader in enumerate(readers):
+        await turns(3)
+        inbox.put(number, 1)
+        await turns(3)
+        assert reader.done()
+        assert reader.result() == number
+
+
 async def test_reading_makes_room() -> None:
     """Messages that were read do not count any more."""
     inbox = Inbox(1, 10)

@@ -33,7 +33,7 @@ class Budget:
 
 
 class Inbox(AsyncIterator[Any]):
-    """A bounded queue with one reader. Iterating over it takes messages until it is closed.
+    """A bounded queue. Iterating over it takes messages until it is closed; several readers share them.
 
     Args:
         size: Bytes that may wait; one message always may. Several inboxes may share a budget.
@@ -46,7 +46,7 @@ class Inbox(AsyncIterator[Any]):
         self._budget = Budget(size) if isinstance(size, int) else size
         # A list, because most inboxes stay empty, and an empty deque takes 760 bytes.
         self._waiting: list[tuple[Any, int]] = []
-        self._arrived: asyncio.Future[None] | None = None
+        self._arrived: asyncio.Event | None = None
         self._closed = False
 
     def __len__(self) -> int:
@@ -84,13 +84,14 @@ class Inbox(AsyncIterator[Any]):
         self._wake()
 
     def _wake(self) -> None:
-        if self._arrived is not None and not self._arrived.done():
-            self._arrived.set_result(None)
+        if self._arrived is not None:
+            self._arrived.set()
+            self._arrived = None
 
     async def __anext__(self) -> Any:
         while not self._waiting:
             if self._closed:
                 raise StopAsyncIteration
-            self._arrived = asyncio.get_running_loop().create_future()
-            await self._arrived
+            self._arrived = self._arrived or asyncio.Event()  # shared, so that setting it wakes every reader
+            await self._arrived.wait()
         return self.pop()
