@@ -12,7 +12,7 @@ from tests.hub.stepping import BACKEND, SteppedLoop, running
 from tests.hub.watching import Source
 from tests.lanes.turns import turns
 from wirespeed.hub.producer import FIRST_DELAY, HEALTHY, LONGEST_DELAY, MOST_KINDS, Failures, Producer
-from wirespeed.runs.outcome import Outcome
+from wirespeed.runs.outcome import Outcome, Refused
 
 pytestmark = pytest.mark.anyio
 
@@ -80,25 +80,51 @@ class Failing:
         raise ValueError(f"run\n{self.runs}")
 
 
-async def test_trace_that_fails(loop: SteppedLoop, delays: list[float]) -> None:
-    """A run whose trace cannot be ended has failed, and is started again: watchers would wait forever."""
+@pytest.mark.parametrize(
+    ("error", "outcome"),
+    [(None, "completed"), (ValueError("broken"), "failed"), (LookupError("gone"), "refused")],
+    ids=["completed", "failed", "refused"],
+)
+@pytest.mark.parametrize("place", ["before the outcome", "at the outcome", "at the end"])
+async def test_trace_that_fails(
+    error: Exception | None,
+    outcome: str,
+    place: str,
+    loop: SteppedLoop,
+    delays: list[float],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A run ends as its generator has ended, even if its trace fails; one that could not begin is started again."""
     told: list[str] = []
+
+    def fail(at: str) -> None:
+        if at == place:
+            raise RuntimeError("no span")
 
     @contextmanager
     def trace() -> Iterator[Callable[[Outcome[None]], None]]:
-        yield lambda outcome: None
-        raise RuntimeError
+        fail("before the outcome")
+        yield lambda _: fail("at the outcome")
+        fail("at the end")
+
+    async def run() -> None:
+        if error is not None:
+            raise error
 
     producer = Producer(
         Failures("feed '/x' (x)"),
-        lambda: asyncio.sleep(0),
+        run,
         lambda *_: told.append("failed"),
         lambda: told.append("completed"),
+        lambda _: told.append("refused"),
+        lambda raised: Refused(raised, 410) if isinstance(raised, LookupError) else None,
         _trace=trace,
     )
     await turns(5)
-    assert told == ["failed"]
-    assert producer.state == "waiting"
+    expected = "failed" if place == "before the outcome" else outcome
+    assert told == [expected]
+    assert (producer.state == "waiting") == (expected == "failed")
+    assert "no span" in caplog.text
     producer.stop()
 
 

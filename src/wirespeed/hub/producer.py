@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 
 from ..errors import SourceError
-from ..isolation import Lines, isolated, one_line, signature_of
+from ..isolation import Lines, isolated, log_error, one_line, signature_of
 from ..runs.outcome import (
     Cancelled,
     Completed,
@@ -50,7 +50,7 @@ class Failures:
     """
 
     def __init__(self, title: str, clock: Callable[[], float] = time.monotonic) -> None:
-        self._title = title
+        self.title = title
         self._known: set[object] = set()
         self._lines = Lines(clock)
 
@@ -58,14 +58,14 @@ class Failures:
         """Log a failure. One that the app has foreseen needs no traceback."""
         if isinstance(error, SourceError) or what == REFUSES:
             if (more := self._lines.next(what)) is not None:
-                logger.warning("%s: the generator %s: %s%s", self._title, what, one_line(error), more)
+                logger.warning("%s: the generator %s: %s%s", self.title, what, one_line(error), more)
             return
         failure = signature_of(error)
         if failure not in self._known and len(self._known) < MOST_KINDS:
             self._known.add(failure)
-            logger.error("%s: the generator %s", self._title, what, exc_info=error)
+            logger.error("%s: the generator %s", self.title, what, exc_info=error)
         elif (more := self._lines.next(what)) is not None:
-            logger.error("%s: the generator %s, as before: %s%s", self._title, what, one_line(error), more)
+            logger.error("%s: the generator %s, as before: %s%s", self.title, what, one_line(error), more)
 
 
 @dataclass(eq=False)
@@ -126,11 +126,7 @@ class Producer:
         delay, failures = FIRST_DELAY, 0
         while True:
             begun = clock()
-            outcome: Outcome[None]
-            try:
-                outcome = await self._outcome()
-            except Exception as error:  # of a processor of the app's spans, say: watchers would wait forever
-                outcome = failed_by(error)
+            outcome = await self._outcome()
             if isinstance(outcome, Completed):
                 self._completed()
                 return
@@ -150,13 +146,20 @@ class Producer:
 
     async def _outcome(self) -> Outcome[None]:
         """Run the generator once."""
-        # In a task of its own, to distinguish a cancellation from elsewhere from the end of the loop.
-        with self._trace() as ended:
-            self._current = create_task(run_once(self._run, self._refusal, self._is_stopping))
-            await asyncio.wait([self._current])
-            run, self._current = self._current, None
-            ended(run.result())
-        return run.result()
+        outcome: Outcome[None] | None = None
+        try:
+            with self._trace() as ended:
+                # In a task of its own, to distinguish a cancellation from elsewhere from the end of the loop.
+                self._current = create_task(run_once(self._run, self._refusal, self._is_stopping))
+                await asyncio.wait([self._current])
+                run, self._current = self._current, None
+                outcome = run.result()
+                ended(outcome)
+        except Exception as error:  # of tracing: a processor of the app's spans may fail
+            if outcome is None:
+                return failed_by(error)  # watchers would wait forever
+            log_error(error, "%s: a run could not be traced.", self._failures.title)
+        return outcome
 
     def _note(self, outcome: Unfinished, failures: int) -> bool:
         """Note how a run has ended that did not end by itself; return True if it has refused its watchers."""
