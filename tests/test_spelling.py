@@ -13,6 +13,7 @@ from pathlib import Path, PurePath, PurePosixPath, PureWindowsPath
 from typing import Annotated, Any, Literal, NamedTuple, NewType
 from uuid import UUID
 
+import pydantic
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -21,6 +22,7 @@ from pydantic import (
     AnyUrl,
     AwareDatetime,
     BaseModel,
+    ConfigDict,
     Field,
     HttpUrl,
     IPvAnyAddress,
@@ -109,6 +111,19 @@ class Row(TypedDict):
     """A dictionary with a type that cannot be spelled."""
 
     run: Callable[[], None]
+
+
+@pydantic.dataclasses.dataclass(config=ConfigDict(extra="allow"))
+class OpenPlace:
+    """A dataclass that keeps fields that it does not declare."""
+
+    x: int = 0
+
+
+class OpenAround(BaseModel, extra="allow"):
+    """A model with a plain dataclass, which keeps such fields in it."""
+
+    around: list[Place]
 
 
 class Itself(BaseModel):
@@ -294,6 +309,8 @@ def test_types_of_values_that_have_parts_are_taken(annotation: Any) -> None:
         (Row, "values of Callable cannot be compared"),
         (type[int], "values of type cannot be compared"),
         (Hidden, "Hidden has private attributes"),
+        (list[OpenPlace], "OpenPlace is a dataclass that keeps fields"),
+        (Place | OpenAround | Place, "Place is a dataclass that keeps fields"),
     ],
 )
 def test_types_that_cannot_name_a_key_say_why(annotation: Any, problem: str) -> None:

@@ -303,7 +303,7 @@ def classes_in(annotation: Any) -> frozenset[type]:
     walk = _Walk()
     for _ in walk.problems(annotation):
         pass
-    return frozenset(walk.seen)
+    return frozenset(kind for kind, _ in walk.seen)
 
 
 def subclass_in(value: object, declared: Collection[type]) -> type | None:
@@ -327,7 +327,10 @@ class _Walk:
 
     def __init__(self) -> None:
         self._named: dict[str, type] = {}
-        self.seen: set[type] = set()
+        self._keeps_extra = False
+        """True inside a class that keeps fields that it does not declare: plain classes in it do so as well."""
+        self.seen: set[tuple[type, bool]] = set()
+        """Classes with fields, each with whether it keeps those that it does not declare."""
 
     def problems(self, annotation: Any) -> Iterator[str]:
         annotation = _plain(annotation)
@@ -372,15 +375,24 @@ class _Walk:
             yield from self._fields(kind)
 
     def _fields(self, kind: type) -> Iterator[str]:
-        if kind in self.seen:
+        config = getattr(kind, "model_config", getattr(kind, "__pydantic_config__", None))
+        keeps_extra = self._keeps_extra if config is None else config.get("extra") == "allow"
+        if (kind, keeps_extra) in self.seen:
             return
-        self.seen.add(kind)
+        self.seen.add((kind, keeps_extra))
+        if keeps_extra and dataclasses.is_dataclass(kind):
+            yield (
+                f"{kind.__name__} is a dataclass that keeps fields that it does not declare, which are not part of a "
+                'key: use a model with extra="allow", or another setting of `extra`'
+            )
         if issubclass(kind, BaseModel) and kind.__private_attributes__:
             yield (
                 f"{kind.__name__} has private attributes, which are not part of a key: use a model without them, or "
                 "make them fields"
             )
+        around, self._keeps_extra = self._keeps_extra, keeps_extra
         yield from self._each(_hints(kind))
+        self._keeps_extra = around
 
 
 def plain_type(annotation: Any) -> Any:
