@@ -13,7 +13,7 @@ from tests.lanes.turns import turns, until
 from tests.log.telling import Encoder, Telling, Told, payloads, told
 from wirespeed.errors import LogFull, TooManyLogs
 from wirespeed.hub.logs import EMPTY_RETAIN, LocalLogs, LogReader
-from wirespeed.log.base import Log, Removed
+from wirespeed.log.base import Encoded, Log, Removed
 from wirespeed.log.kinds import LogKind, Values
 from wirespeed.log.position import Position, Unchanged
 from wirespeed.log.record import Retention
@@ -627,6 +627,32 @@ async def test_only_publications_push_out_logs(kind: LogKind) -> None:
             await publish(logs, name.upper(), kind, Removed("x")) if kind.retention.kind == "table" else None
         assert there(logs, "ab") == "ab"
         assert len(logs._logs) <= 4  # of the empty ones, as many as of others
+
+
+async def test_loads_push_out_only_what_can_be_loaded_again() -> None:
+    """At either limit, a load makes loaded logs go that are idle and not complete; without one, it is refused."""
+    kind = last()
+    with local(logs=3) as logs:
+        await publish(logs, "p", kind, "x")
+        for name in "abc":
+            logs.load(name, kind, [Encoded(b"x")])
+        assert there(logs, "pabc") == "pbc"
+        logs.load("b", kind, [Encoded(b"y")])
+        await logs.open("b", kind, UNHEARD)
+        logs.complete("c", kind)
+        with pytest.raises(TooManyLogs):
+            logs.load("d", kind, [Encoded(b"x")])
+        logs.load("c", kind, [Encoded(b"y")])
+        logs.close("b")
+        logs.load("d", kind, [Encoded(b"x")])
+        assert there(logs, "pabcd") == "pcd"
+        await publish(logs, "q", kind, "x")
+        assert there(logs, "pcdq") == "cdq"
+    with local(size=100) as logs:
+        await publish(logs, "p", kind, "x" * 60)
+        for name in "ab":
+            logs.load(name, kind, [Encoded(b"x" * 30)])
+        assert there(logs, "pab") == "pb"
 
 
 @pytest.mark.parametrize("retain", [5.0, math.inf])

@@ -4,7 +4,7 @@ import asyncio
 import secrets
 from abc import ABC, abstractmethod
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from ..errors import TooManyLogs, TopicComplete
@@ -100,7 +100,8 @@ class LocalLogs(Logs):
 
     When there are too many logs, or too many bytes in them, logs that are not open are dropped first, the one longest
     unused before the others. When all are open, further ones are refused, and what is appended drops older entries.
-    Only a publication drops a log: logs without entries, which clients open by asking for keys, are counted apart.
+    Only a publication drops a log: logs without entries, which clients open by asking for keys, are counted apart, and
+    a load drops only logs that can be loaded again.
 
     Args:
         logs: Number of logs with entries, of open logs, and of empty logs that are not open; at most, each.
@@ -117,6 +118,7 @@ class LocalLogs(Logs):
         self._logs: dict[str, _Kept] = {}
         self._idle: OrderedDict[str, _Kept] = OrderedDict()
         self._empty: OrderedDict[str, _Kept] = OrderedDict()
+        self._spare: OrderedDict[str, _Kept] = OrderedDict()  # those of the idle ones that can be loaded again
         self._open = 0
         self._filled = 0
         self._deadlines = Deadlines(self._deadline, self._drop)
@@ -145,7 +147,7 @@ class LocalLogs(Logs):
         offset = log.head + 1
         log.append(value, offset, 0.0)
         if self._tally.size > self._size:
-            self._make_room(name, log)
+            self._make_room(name, log, self._idle)
         if kept.on_news is not None:
             kept.on_news()
         # Half the time of calling the class; most callers have no use for it.
@@ -163,7 +165,7 @@ class LocalLogs(Logs):
                 return
             append(value, log.head + 1, 0.0)
             if tally.size > most:
-                self._make_room(name, log)
+                self._make_room(name, log, self._idle)
             kept.on_news()
 
         return publish
@@ -182,6 +184,7 @@ class LocalLogs(Logs):
         kept.on_news, kept.reader = reader.news, reader
         kept.log.expire(now)
         self._idle.pop(name, None)
+        self._spare.pop(name, None)
         self._empty.pop(name, None)
         kept.settle()
         return kept.log
@@ -217,25 +220,26 @@ class LocalLogs(Logs):
             TooManyLogs: There is no room for a further log.
         """
         now, kept = self._loop.time(), self._new(kind)
-        log = kept.log
+        log, old = kept.log, self._logs.get(name)
+        filled = self._filled - (old is not None and old.log.head > 0)
         try:
             for number, state in enumerate(states, 1):
                 log.append(state, number, now)
-            if log.head and self._filled >= self._most and not self._idle:
+            if log.head and filled >= self._most and not self._spare:
                 raise TooManyLogs(self._most)
         except BaseException:
             log.leave()
             raise
-        old = self._logs.get(name)
         self.end(name)
         kept.is_loaded = True
         if old is not None and old.log.is_complete:
             log.is_complete, kept.deadline = True, max(old.deadline, now + FIRST_RETAIN)
         self._logs[name] = kept
         if log.head:
-            self._fill(name, kept)
+            self._fill(name, kept, self._spare)
             self._rest(name, kept, now + max(FIRST_RETAIN - kept.retain, 0))
-            self._make_room(name, log)
+            if self._tally.size > self._size:
+                self._make_room(name, log, self._spare)
         else:
             self._rest_empty(name, kept, FIRST_RETAIN)
 
@@ -306,11 +310,11 @@ class LocalLogs(Logs):
             raise TooManyLogs(self._most)
         log.append(value, log.head + 1, now)
         if log.head == 1:
-            self._fill(name, kept)
+            self._fill(name, kept, self._idle)
         if kept.on_news is None:
             self._rest(name, kept, now)
         if self._tally.size > self._size:
-            self._make_room(name, log)
+            self._make_room(name, log, self._idle)
         if kept.on_news is not None:
             kept.on_news()
         return Position(log.epoch, log.head)
@@ -318,10 +322,10 @@ class LocalLogs(Logs):
     def _new(self, kind: LogKind) -> _Kept:
         return _Kept(kind.log(secrets.token_hex(4), self._tally), kind)
 
-    def _fill(self, name: str, kept: _Kept) -> None:
-        """Note that a log has its first entry."""
+    def _fill(self, name: str, kept: _Kept, others: Mapping[str, _Kept]) -> None:
+        """Note that a log has its first entry; the first one of some others makes way for it."""
         if self._filled >= self._most:
-            self._drop(next(iter(self._idle)))
+            self._drop(next(iter(others)))
         self._filled += 1
         self._empty.pop(name, None)
         self._logs[name] = kept
@@ -334,6 +338,9 @@ class LocalLogs(Logs):
             kept.deadline = now + kept.retain
         self._idle[name] = kept
         self._idle.move_to_end(name)
+        self._spare.pop(name, None)
+        if kept.is_loaded and not kept.log.is_complete:  # a loader does not know that a log is complete
+            self._spare[name] = kept
         self._deadlines.watch(name, self._loop)
 
     def _rest_empty(self, name: str, kept: _Kept, least: float = 0.0) -> None:
@@ -349,8 +356,8 @@ class LocalLogs(Logs):
         kept = self._idle.get(name) or self._empty.get(name)
         return None if kept is None else kept.deadline
 
-    def _make_room(self, name: str, log: Log) -> None:
-        while self._tally.size > self._size and self._idle and (oldest := next(iter(self._idle))) != name:
+    def _make_room(self, name: str, log: Log, others: Mapping[str, _Kept]) -> None:
+        while self._tally.size > self._size and others and (oldest := next(iter(others))) != name:
             self._drop(oldest)
         excess = self._tally.size - self._size
         if excess > 0:
@@ -362,4 +369,5 @@ class LocalLogs(Logs):
         self._filled -= kept.log.head > 0
         kept.log.leave()
         self._idle.pop(name, None)
+        self._spare.pop(name, None)
         self._empty.pop(name, None)
