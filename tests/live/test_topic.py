@@ -10,7 +10,7 @@ from datetime import date
 from typing import Annotated, Any, Literal
 
 import pytest
-from fastapi import Depends, FastAPI, Header, HTTPException, WebSocketException
+from fastapi import Depends, FastAPI, Header, HTTPException, Query, WebSocketException
 from fastapi.testclient import TestClient
 from pydantic import BaseModel
 
@@ -464,6 +464,30 @@ async def test_live_keys(app: FastAPI, live: Live, news: Topic[[], str]) -> None
         await until(lambda: (ticks.keys(), news.keys()) == ([], []))
         await news.publish("a")
         assert await news.all_keys() == []
+
+
+async def test_the_app_gets_copies_of_keys(app: FastAPI, live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a loader, a run and a reader of `keys()` do to the values of a key changes them for no others."""
+    monkeypatch.setattr("wirespeed.hub.producer.random.uniform", lambda *_: 0.0)
+
+    @live.topic("/stored", str)
+    def stored(ids: Annotated[list[int], Query()]) -> None: ...
+
+    @stored.load
+    def load(ids: list[int]) -> list[str]:
+        return [str(ids.pop())]
+
+    @live.feed("/sum")
+    async def total(ids: Annotated[list[int], Query()]) -> AsyncIterator[int]:
+        yield sum(ids)
+        ids.clear()
+        total.keys()[0]["ids"].append(3)
+        (await total.all_keys())[0]["ids"].append(4)
+        raise RuntimeError
+
+    async with lifespan(app), connect(app, "/sum?ids=1&ids=2") as watcher, connect(app, "/stored?ids=1&ids=2"):
+        assert [await watcher.receive() for _ in range(3)] == ["3"] * 3
+        assert total.keys() == stored.keys() == [{"ids": [1, 2]}]
 
 
 async def test_keep_bounds_the_log(app: FastAPI, live: Live) -> None:

@@ -8,7 +8,7 @@ from .describe import Definition, Description, ParameterDescription, Placed, des
 from .handles import Feed, Publication, Publications, RowChange, Topic, Watchable, key_of, valid, watched_of
 from .health import MOST_REASON, SourceHealth, SourceRefusal
 from .inlet import Inlet, running
-from .key import Key, OpenKey, Validated, by_spelling, flattened
+from .key import Key, OpenKey, Validated, by_spelling, copied, flattened
 from .naming import name_of, named, placeholders, spellings, spellings_in, title, words_of
 from .receipt import Receipt, is_awaited, on_settled, settle
 from .revocation import Criteria, Revocable, Revocation, settle_revocation

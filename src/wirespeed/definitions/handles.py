@@ -14,6 +14,7 @@ from ..log.base import Append, Entry, Marks, Removed
 from ..log.position import Position
 from ..raw import read_json
 from .client import Client, ClientGroup
+from .key import copied
 from .receipt import Receipt
 from .statistics import WatchStatistics
 from .tagged import Tagged, checked
@@ -103,7 +104,7 @@ class Watchable(Generic[P, T]):
 
         Each is a mapping of the parameters' names to their values, for ``topic.publish(value, **key)``.
         """
-        return [dict(each) for each in self._definition.hubs()[0].keys(self._definition)]
+        return [copied(each) for each in self._definition.hubs()[0].keys(self._definition)]
 
     async def all_keys(self, timeout: float = 2.0) -> list[Mapping[str, Any]]:
         """Return the keys that are live in any process of the app, each once.
@@ -116,7 +117,7 @@ class Watchable(Generic[P, T]):
             BrokerDown: The broker cannot be reached.
         """
         found = await self._definition.hubs()[0].all_keys(self._definition, timeout)
-        return [dict(each) for each in found]
+        return [copied(each) for each in found]
 
     def clients(self, *args: P.args, **kwargs: P.kwargs) -> list[Client]:
         """Return the clients that watch a key over a multiplexed connection of this process."""

@@ -267,3 +267,8 @@ def marker_of(parameter: Parameter) -> FieldInfo:
     """Return the ``Query()`` or ``Path()`` of a parameter, from its annotation or its default."""
     candidates = (parameter.default, *getattr(parameter.annotation, "__metadata__", ()))
     return next((each for each in candidates if isinstance(each, FieldInfo)), FieldInfo())
+
+
+def copied(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values of a key for the app's code, which may change them."""
+    return {name: each if type(each) in _PLAIN else deepcopy(each) for name, each in values.items()}

@@ -18,7 +18,7 @@ from anyio import CapacityLimiter
 from pydantic import BaseModel
 
 from ..brokers.broker import Claim, Leases, Post
-from ..definitions import Loader, Receipt, Watched, valid
+from ..definitions import Loader, Receipt, Watched, copied, valid
 from ..errors import BacklogFull, BrokerDown, Fenced, LogFull, NotLoaded, Stopped, TooManyLogs, Unavailable
 from ..isolation import isolated, log_error
 from ..log.base import Encoded, State, size_of
@@ -294,7 +294,7 @@ class Loads:
         loader = watched.loader
         assert loader is not None
         taken = _Taken(watched, kind)
-        given = {each: value for each, value in values.items() if each in loader.names}
+        given = copied({each: value for each, value in values.items() if each in loader.names})
         run = partial(_collect, loader, given, taken, self._threads)
         refusal = lambda error: Refused(error, 0) if loader.refuses(error) else None  # noqa: E731
         is_over = False

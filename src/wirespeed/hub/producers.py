@@ -9,7 +9,7 @@ from typing import Any
 
 from anyio import CapacityLimiter
 
-from ..definitions import FeedDefinition, Watched
+from ..definitions import FeedDefinition, Watched, copied
 from ..log.base import size_of
 from ..runs.outcome import Refusal, Refused
 from ..runs.produce import produce, produce_from_thread
@@ -56,7 +56,7 @@ class Producers:
         key.begin()
         failures = self._failures.setdefault(feed, Failures(feed.title))
         output = output or key.output
-        run = partial(self._run, output, feed, dict(values))
+        run = partial(self._run, output, feed, values)
         noted = partial(self._failed, key, output), partial(self._completed, key), partial(self._refused, key)
         trace = partial(self.traces.run, feed.kind, path_of(key.name), feed.function)
         producer = Producer(failures, run, *noted, self._refusal, trace, key.figures.producers)
@@ -74,6 +74,7 @@ class Producers:
 
     async def _produce(self, output: Output, feed: FeedDefinition[..., Any], arguments: Mapping[str, Any]) -> None:
         output.begin()
+        arguments = copied(arguments)  # for each run: the app's code may change them
         if feed.synchronous:
             start, taken = partial(feed.function, **arguments), output.taken
             await produce_from_thread(
