@@ -32,6 +32,7 @@ MAX_MESSAGE_SIZE = 1000
 STALL_TIMEOUT = 10.0
 FRAMES_PER_SECOND = 5
 MEGABYTE = frame(BINARY, bytes(1 << 20))
+OP_CONTINUATION, OP_TEXT, OP_CLOSE = 0, 1, 8
 ROOM = 16
 """Megabytes to write: more than all buffers between the server and a client hold."""
 
@@ -43,11 +44,9 @@ async def seat() -> AsyncIterator[Seat]:
         yield seat
 
 
-def nobody_counts(reason: str) -> None:
-    """Ignore a refusal that the hub would count."""
-
-
-def guarded(connection: UvicornWebSocket, *, compression: bool = False) -> WebSocketGuard:
+def guarded(
+    connection: UvicornWebSocket, *, compression: bool = False, refused: Callable[[str], None] = lambda _: None
+) -> WebSocketGuard:
     """Return a guard with the limits of these tests."""
     settings = Settings(
         max_message_bytes=MAX_MESSAGE_SIZE,
@@ -55,7 +54,7 @@ def guarded(connection: UvicornWebSocket, *, compression: bool = False) -> WebSo
         max_messages_per_second=FRAMES_PER_SECOND,
         compression=compression,
     )
-    return WebSocketGuard(connection, Sweep(STALL_TIMEOUT), Readings(), settings, nobody_counts)
+    return WebSocketGuard(connection, Sweep(STALL_TIMEOUT), Readings(), settings, refused)
 
 
 @dataclass
@@ -68,6 +67,7 @@ class Fast:
     receive: Callable[[], Any]
     loop: SteppedLoop
     traffic: Traffic
+    refused: list[str]
 
 
 @pytest.fixture
@@ -75,16 +75,21 @@ async def fast(seat: Seat, monkeypatch: pytest.MonkeyPatch) -> Fast:
     """An accepted client on the fast lane."""
     connection = find(seat.receive)
     assert connection is not None
-    loop, traffic = step_sweeps(monkeypatch), Traffic()
-    guard = guarded(connection)
+    loop, traffic, refused = step_sweeps(monkeypatch), Traffic(), list[str]()
+    guard = guarded(connection, refused=refused.append)
     lane = UvicornLane(connection, guard, seat.send, traffic)
-    return Fast(guard, lane, await seat.accept(), seat.receive, loop, traffic)
+    return Fast(guard, lane, await seat.accept(), seat.receive, loop, traffic, refused)
 
 
 def warnings_in(caplog: pytest.LogCaptureFixture) -> list[str]:
     """Return our warnings."""
     records = [record for record in caplog.records if record.name == "wirespeed"]
     return [record.getMessage() for record in records if record.levelno >= logging.WARNING]
+
+
+def masked(opcode: int, data: bytes, *, is_final: bool = True) -> bytes:
+    """Return a short frame of a client, whose mask changes nothing."""
+    return bytes([opcode | (0x80 if is_final else 0), 0x80 | len(data)]) + bytes(4) + data
 
 
 # Finding it
@@ -321,6 +326,13 @@ async def test_text_that_is_not_utf8(fast: Fast, caplog: pytest.LogCaptureFixtur
     assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
 
 
+async def test_text_that_is_not_utf8_before_a_close(fast: Fast) -> None:
+    """Text that is not UTF-8 is refused, and the close frame in the same segment is answered."""
+    fast.client.transport.write(masked(OP_TEXT, b"\xff") + masked(OP_CLOSE, b"\x03\xe8"))
+    await fast.client.wait_closed()
+    assert ((await fast.receive())["code"], fast.refused) == (1000, ["invalid message"])
+
+
 async def test_last_bytes_that_cannot_be_parsed(fast: Fast, caplog: pytest.LogCaptureFixture) -> None:
     """A lost connection is over, even if its last bytes cannot be parsed."""
 
@@ -376,6 +388,16 @@ async def vanish(client: ClientConnection) -> None:
 async def half_close(client: ClientConnection) -> None:
     """Send no more; the client might still read."""
     client.transport.write_eof()
+
+
+async def test_server_stops_while_a_client_closes(fast: Fast) -> None:
+    """A client that has closed, but does not read, does not keep the server from closing the others."""
+    for _ in range(ROOM):
+        fast.lane.write(MEGABYTE, 1)
+    fast.client.transport.write(masked(OP_CLOSE, b"\x03\xe8"))
+    await until(fast.guard.transport.is_closing)
+    assert fast.guard.backlog()
+    cast("Any", fast.lane._connection).shutdown()
 
 
 @pytest.mark.parametrize("go", [leave, vanish, half_close])

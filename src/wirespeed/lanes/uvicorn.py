@@ -246,6 +246,9 @@ class WebSocketGuard(Guard):
             return
         # uvicorn would do the same, but log a traceback for each such message.
         connection.frames = []
+        if connection.conn.close_rcvd is not None:  # the client's own close came in the same segment, and is answered
+            self._refused("invalid message")
+            return
         connection.conn.send_close(INVALID_DATA)
         connection.handle_parser_exception()
 
@@ -289,7 +292,10 @@ class WebSocketGuard(Guard):
         self._connection.close_timeout = CLOSE_TIMEOUT
         with isolated("Published values could not be written before the server stops."):
             self._before_shutdown()
-        self._shutdown()
+        # If the client has closed and does not read, uvicorn would raise an error: the connections after this one would
+        # get no close, and the app's lifespan would not end.
+        if self._on_shutdown is not None or not self.transport.is_closing():
+            self._shutdown()
 
     def _admits(self) -> bool:
         """Charge one frame to the client; close the connection if it sends too many."""
