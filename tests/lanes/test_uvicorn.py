@@ -227,6 +227,27 @@ async def test_frames_are_limited(fast: Fast, send: Callable[[ClientConnection],
     assert fast.client.close_code == 1008
 
 
+async def test_empty_fragments_take_no_memory(fast: Fast) -> None:
+    """Fragments without data are not kept, and what surrounds them is one message."""
+    empty = masked(OP_CONTINUATION, b"", is_final=False)
+    fast.client.transport.write(masked(OP_TEXT, b"a", is_final=False) + empty * (FRAMES_PER_SECOND - 2))
+    await (await fast.client.ping())
+    assert fast.lane._connection.frames == [b"a"]
+    fast.client.transport.write(masked(OP_CONTINUATION, b"b"))
+    assert (await fast.receive())["text"] == "ab"
+
+
+async def test_fragments_of_a_message_are_limited(fast: Fast, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A message is too big if its fragments take more memory than its data may."""
+    monkeypatch.setattr("wirespeed.lanes.uvicorn.FRAGMENT", MAX_MESSAGE_SIZE // 2)
+    await fast.client.send(["a", "b"])
+    assert (await fast.receive())["text"] == "ab"
+    more = masked(OP_CONTINUATION, b"b", is_final=False)
+    fast.client.transport.write(masked(OP_TEXT, b"a", is_final=False) + more * 3)
+    await fast.client.wait_closed()
+    assert (fast.client.close_code, (await fast.receive())["code"]) == (1009, 1009)
+
+
 # Writing
 
 

@@ -37,8 +37,12 @@ READ_SIZE = 16 * 1024
 CLOSE_TIMEOUT = 2.0
 """Seconds that a client has to answer a close frame when the server stops. uvicorn would wait for 10."""
 
+FRAGMENT = 50
+"""Bytes that a fragment of a message takes besides its data, about."""
+
 INVALID_DATA = 1007
 POLICY_VIOLATION = 1008
+MESSAGE_TOO_BIG = 1009
 
 
 class UvicornWebSocket(Protocol):
@@ -264,8 +268,15 @@ class WebSocketGuard(Guard):
             self._handle_pong(frame)
 
     def _cont(self, frame: Any) -> None:
-        if self._admits():
-            self._handle_cont(frame)
+        connection = self._connection
+        if not self._admits() or not (frame.data or frame.fin):  # an empty fragment would only take memory
+            return
+        if len(connection.frames) * FRAGMENT > connection.conn.max_message_size:
+            connection.frames = []
+            connection.conn.fail(MESSAGE_TOO_BIG, "Too many fragments.")
+            connection.handle_parser_exception()
+            return
+        self._handle_cont(frame)
 
     def _eof(self) -> None:
         self.has_left = True
