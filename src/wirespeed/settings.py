@@ -114,8 +114,9 @@ class Settings:
     max_subscription_bytes: int = 256 * KIB
     """Bytes that the filters, messages and tokens of all subscriptions of one multiplexed connection may have together.
 
-    A subscription beyond it is refused with error 106. Each part of a filter counts as 256 bytes, and each of several
-    values as 64, in addition to its text."""
+    Those of subscriptions that are over, but whose streams have not ended yet, have the same bound. A subscription
+    beyond it is refused with error 106. Each part of a filter counts as 256 bytes, and each of several values as 64, in
+    addition to its text."""
 
     max_channel_bytes: int = 255
     """Bytes that a channel's name may have; a longer one is refused with error 107."""

@@ -389,6 +389,32 @@ async def test_tokens_are_bounded(app: FastAPI, side: Side, wanted: Fields) -> N
         assert await speaker.refused("news?1", **wanted) == 106
 
 
+async def test_messages_of_streams_that_end_slowly_are_bounded(app: FastAPI, side: Side) -> None:
+    """They count beyond the unsubscribe, until the run has ended; a subscription can be replaced all the same."""
+    live, may_end = Live(app, settings=Settings(max_subscription_bytes=2000)), asyncio.Event()
+
+    @live.stream("/slow")
+    async def slow(text: Annotated[str, Message()]) -> AsyncIterator[int]:
+        try:
+            yield 1
+            await asyncio.Event().wait()
+        finally:
+            await may_end.wait()
+
+    async def replace() -> None:
+        await speaker.subscribed("slow", data="x" * 1500)
+        await speaker.push()
+        await speaker.ask({"unsubscribe": {"channel": "slow"}})
+
+    async with lifespan(app), speaking(app, side) as speaker:
+        await replace()
+        await replace()
+        assert await speaker.refused("slow", data="x") == 106
+        may_end.set()
+        await turns(5)
+        await replace()
+
+
 @pytest.mark.parametrize("says", [[], [{"connect": {"token": "refused"}}]])
 async def test_no_connect(app: FastAPI, says: list[Fields]) -> None:
     """A client that sends no connect, or stays although it was refused, is disconnected."""

@@ -82,6 +82,8 @@ class Peer(Generic[S]):
     on_replaced: Callable[[Subscription[S]], None] = kept
     """Called with a server-side subscription that ends, because a client of our own subscribes to its channel."""
     connect_by: float = inf
+    _ending: list[Subscription[S]] = field(default_factory=list)
+    """Those that are over, and are still served."""
     _out: list[bytes] = field(default_factory=list)
     _ping_at: float = inf
     _pings: int = 0
@@ -221,12 +223,21 @@ class Peer(Generic[S]):
         if self._has_room_for(size):
             return None
         most = self._settings.max_subscription_bytes
-        return codes.LIMIT_EXCEEDED._replace(message=f"filters, data and tokens of over {most} bytes")
+        what = "filters, data and tokens" if self._ends_in_time() else "data of streams that have not ended yet"
+        return codes.LIMIT_EXCEEDED._replace(message=f"{what} of over {most} bytes")
 
     def _has_room_for(self, size: int) -> bool:
         if not size:
             return True
-        return size + sum(each.size for each in self.subscriptions.values()) <= self._settings.max_subscription_bytes
+        used = sum(each.size for each in self.subscriptions.values())
+        return size + used <= self._settings.max_subscription_bytes and self._ends_in_time()
+
+    def _ends_in_time(self) -> bool:
+        """Return True if those that are over and still served do not keep too much.
+
+        They have a bound of their own: a client may replace all of its subscriptions at once.
+        """
+        return sum(each.size for each in self._ending) <= self._settings.max_subscription_bytes
 
     # What the server reports
 
@@ -316,6 +327,14 @@ class Peer(Generic[S]):
         subscription = self.subscriptions.pop(channel, None)
         if subscription is not None:
             subscription.on(event)
+            if subscription.is_served and subscription.size:
+                self._ending.append(subscription)
+
+    def served(self, subscription: Subscription[S]) -> None:
+        """Note that the code that served a subscription has ended: if that is over, its filter and data are gone."""
+        subscription.is_served = False
+        if subscription in self._ending:
+            self._ending.remove(subscription)
 
     # Time
 

@@ -69,7 +69,9 @@ class Subscription(Generic[S]):
     is_server_side: bool = field(kw_only=True)
     """True if the server has subscribed the client."""
     size: int = 0
-    """Bytes of its filter and data, which are kept for as long as it lasts."""
+    """Bytes of its filter and data, which are kept for as long as it lasts, or is served."""
+    is_served: bool = False
+    """True while code serves it that keeps its filter and data, whether or not it is over."""
     state: State = State.ASKED
     expiry: float = inf
     """The time by which the client should have refreshed it."""

@@ -56,13 +56,13 @@ class Subscriptions:
 
     def begin(self, command: m.Subscribe) -> None:
         subscription = self._link.peer.subscriptions[command.channel]
-        self._inbound.undertake(command, partial(self._serve, subscription, None), self._inbound.asking)
+        self._inbound.undertake(command, partial(self._serving, subscription, None), self._inbound.asking)
 
     def add(self, channel: str, data: bytes) -> None:
         """Begin a subscription that the app wants for the client, which gets data in JSON with it; empty for none."""
         subscription = None if self._link.is_over else self._link.peer.add_server_side(channel)
         if subscription is not None:
-            self._inbound.undertake(m.Subscribe(0, channel), partial(self._serve, subscription, data))
+            self._inbound.undertake(m.Subscribe(0, channel), partial(self._serving, subscription, data))
 
     async def connect(
         self, channels: Collection[str], command: m.Connect, replied: "asyncio.Future[None]"
@@ -80,7 +80,7 @@ class Subscriptions:
             subscription = self._link.peer.add_server_side(channel, kept_of(wanted))
             if subscription is not None:
                 decided = decisions[subscription] = self._link.loop.create_future()
-                self._inbound.undertake(wanted, partial(self._serve, subscription, _AtConnect(decided, replied)))
+                self._inbound.undertake(wanted, partial(self._serving, subscription, _AtConnect(decided, replied)))
         if decisions:
             await asyncio.wait(decisions.values())
         results: dict[str, m.SubscribeResult] = {}
@@ -94,6 +94,16 @@ class Subscriptions:
         return results
 
     # Subscriptions
+
+    async def _serving(
+        self, subscription: Subscription[Delivery], via: _AtConnect | bytes | None, work: Work[m.Subscribe]
+    ) -> None:
+        """Serve a subscription; what it keeps counts until the end of that."""
+        subscription.is_served = True
+        try:
+            await self._serve(subscription, via, work)
+        finally:
+            self._link.peer.served(subscription)
 
     async def _serve(
         self, subscription: Subscription[Delivery], via: _AtConnect | bytes | None, work: Work[m.Subscribe]
