@@ -1,5 +1,7 @@
 """Rechecks: checks that are due, a few at a time."""
 
+import asyncio
+
 import pytest
 
 from tests.lanes.turns import turns
@@ -39,3 +41,23 @@ async def test_check_in_the_turn_in_which_others_end(later: int) -> None:
     rechecks.add(check)
     await turns(20)
     assert len(done) == MOST + 1
+
+
+async def test_check_whose_thread_raises_generator_exit(caplog: pytest.LogCaptureFixture) -> None:
+    """A GeneratorExit from a thread does not close a check, which could not arrange the next one."""
+    rechecks, seen = Rechecks(), list[type[BaseException]]()
+
+    async def check() -> None:
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[None] = loop.create_future()
+        loop.call_soon(future.set_exception, GeneratorExit())
+        try:
+            await future
+        except BaseException as error:
+            seen.append(type(error))
+            raise
+
+    rechecks.add(check)
+    await until(lambda: not rechecks._tasks)
+    assert seen == [RuntimeError]
+    assert "could not be checked again" in caplog.text

@@ -6,6 +6,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from ..isolation import isolated
+from ..runs.tasks import create_task
 
 MOST = 16
 """Guards that are called again at the same moment. Others wait: a thousand clients must not ask a database at once."""
@@ -40,7 +41,7 @@ class Rechecks:
             task.cancel()
 
     def _start(self, coroutine: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
-        task = asyncio.get_running_loop().create_task(coroutine)
+        task = create_task(coroutine)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
