@@ -121,6 +121,9 @@ class Settings:
     max_channel_bytes: int = 255
     """Bytes that a channel's name may have; a longer one is refused with error 107."""
 
+    max_key_bytes: int = 1024
+    """Bytes that a key may have in an address, outside the multiplexed connection; a longer one is refused with 414."""
+
     ping_interval: float = 25.0
     """Seconds between two pings on a multiplexed connection; clients must answer each."""
 

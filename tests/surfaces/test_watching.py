@@ -2,18 +2,23 @@
 
 from collections.abc import AsyncIterator
 from typing import Any
+from urllib.parse import quote
 
 import pytest
+from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 
+from tests.exchanges import Exchange
 from tests.hub.watching import Client, handle, topic
-from wirespeed import Settings
+from tests.live.source import refusal
+from wirespeed import Live, Settings
 from wirespeed.definitions import TopicDefinition
 from wirespeed.frames import TEXT
 from wirespeed.hub import Hub
 from wirespeed.surfaces.refusals import refusing
 from wirespeed.surfaces.watching import Watching
 from wirespeed.surfaces.wires import RawWire
+from wirespeed.testing import connect, lifespan
 
 pytestmark = pytest.mark.anyio
 
@@ -53,6 +58,26 @@ def news(hub: Hub) -> TopicDefinition[..., Any]:
 def places(hub: Hub, news: TopicDefinition[..., Any]) -> int:
     """Return the number of keys that are live: one if any client has a place."""
     return hub.watching(news).keys
+
+
+async def test_long_keys_are_refused(app: FastAPI, live: Live) -> None:
+    """A key in an address has at most 1,024 bytes; the app itself publishes under any."""
+
+    @live.topic("/room", str, keep="latest")
+    def room(name: str) -> None: ...
+
+    longest, longer = "é" * 508 + "e", "é" * 509  # beside name=''
+    async with lifespan(app):
+        for name in (longest, longer):
+            await room.publish("hello", name)
+        async with connect(app, f"/room?name={quote(longest)}") as client:
+            assert await client.receive() == "hello"
+        assert (await refusal(app, f"/room?name={quote(longer)}")).status == 414
+        for accept in ("*/*", "text/event-stream"):
+            async with Exchange(app, f"/room?name={quote(longer)}", {"accept": accept}) as exchange:
+                assert exchange.status == 414
+        assert await room.latest(longer) == "hello"
+    assert live.statistics().refused == {"status 414": 3}
 
 
 async def test_values_published_after_the_entry_are_written(hub: Hub, news: TopicDefinition[..., Any]) -> None:

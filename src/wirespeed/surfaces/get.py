@@ -15,6 +15,7 @@ from .admitted import check_revoked
 from .bodies import accepts_events
 from .events import COMPLETE_ID, REFUSED_ID, EventsResponse
 from .refusals import RETRY_AFTER, refusing
+from .watching import check_key
 from .whole import WholeResponse
 from .wires import event_wire
 from .wishes import last_event, limit_of, wants_pieces, wish_of
@@ -31,8 +32,10 @@ async def answer(request: Request, watched: Watched[Any, Any], hub: Hub, argumen
 
     Raises:
         HTTPException: 404, a topic without a value; 406, events of bytes, or the newest value of a log that withholds
-            earlier ones; 422, a wish is invalid; 503, no value came in time, or too many keys are watched.
+            earlier ones; 414, the key is too long; 422, a wish is invalid; 503, no value came in time, or too many keys
+            are watched.
     """
+    check_key(hub, watched, arguments)
     if accepts_events(", ".join(request.headers.getlist("accept")) or None):
         return _events(request, watched, hub, arguments)
     if watched.options.history is not True:

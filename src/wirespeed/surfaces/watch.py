@@ -16,7 +16,7 @@ from .handling import Handled, Handling
 from .refusals import refusing
 from .runs import message_of
 from .session import INTERNAL_ERROR, NORMAL, TRY_AGAIN_LATER, Session, close_code_of
-from .watching import AdmittedWatcher, Watching
+from .watching import AdmittedWatcher, Watching, check_key
 from .wires import raw_wire
 from .wishes import wants_pieces, wants_positions, wish_of
 
@@ -30,9 +30,10 @@ async def serve_watcher(
     client leaves.
 
     Raises:
-        HTTPException: 422, a wish is invalid; 503, too many keys are watched, or the feed is still stopping its
-            previous run.
+        HTTPException: 414, the key is too long; 422, a wish is invalid; 503, too many keys are watched, or the feed is
+            still stopping its previous run.
     """
+    check_key(hub, watched, arguments)
     query = websocket.query_params
     wish = wish_of(watched, query)
     positions = wants_positions(watched, query)

@@ -4,6 +4,9 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import unquote_to_bytes
+
+from starlette.exceptions import HTTPException
 
 from ..definitions import Watched
 from ..hub import Hub
@@ -15,6 +18,19 @@ from ..lanes.lane import Sink
 from ..log.base import Log, Wire
 from ..log.position import Position
 from .admitted import Admitted
+
+
+def check_key(hub: Hub, watched: Watched[Any, Any], arguments: Mapping[str, Any]) -> None:
+    """Refuse a long key in the address of a raw surface: its name may be kept when the client has left.
+
+    The multiplexed connection has its own check, of the channel as the client spells it.
+
+    Raises:
+        HTTPException: 414.
+    """
+    most = hub.settings.max_key_bytes
+    if len(unquote_to_bytes(watched.key.text(watched.key.pick(arguments)))) > most:
+        raise HTTPException(414, f"The key is longer than {most} bytes.")
 
 
 class Watching:
