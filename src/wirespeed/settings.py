@@ -55,9 +55,11 @@ class Settings:
     is full, the generator waits. Each value counts as 128 bytes more."""
 
     max_kept_bytes: int = 64 * MIB
-    """Bytes of the values that all runs of streams with ``resume=`` keep together.
+    """Bytes of the values that all runs of streams with ``resume=`` keep together, and of the messages of those whose
+    clients are away.
 
-    Beyond it, runs whose clients are away wait, and others keep nothing that was sent already."""
+    Beyond it, runs whose clients are away wait, and others keep nothing that was sent already. When the messages take
+    half of it, one more ends the run that has waited longest."""
 
     max_kept_runs: int = 1000
     """Runs of streams with ``resume=`` that may wait for their clients at the same time, with those that have ended.

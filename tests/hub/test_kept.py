@@ -51,15 +51,16 @@ class Scene:
             object.__setattr__(settings, name, limit)
         self.runs = KeptRuns(settings, Admissions(), lambda why, **_: self.refused.update([why]))
 
-    def begin(self, user: str = "") -> KeptRun:
+    def begin(self, user: str = "", held: int = 0) -> KeptRun:
         run = self.runs.begin("owner", user, NEVER, Identity(user=user), "stream")
         run.is_hosted = True
+        run.held = lambda: held
         run.on_given_up = lambda: self.cancelled.append(run)
         return run
 
-    def away(self, user: str = "") -> KeptRun:
-        """Return a run whose connection was lost."""
-        run, taker = self.begin(user), Connection()
+    def away(self, user: str = "", held: int = 0) -> KeptRun:
+        """Return a run whose connection was lost, and which has some bytes of messages."""
+        run, taker = self.begin(user, held), Connection()
         run.attach(taker)
         run.leave(taker, for_good=False)
         return run
@@ -199,6 +200,26 @@ async def test_runs_that_have_ended_go_first() -> None:
     assert scene.runs.find(going.id, "owner") is going
     assert scene.cancelled == []
     assert scene.refused == {}
+
+
+async def test_messages_of_runs_without_a_connection_are_bounded() -> None:
+    """They take half of the bytes of all runs, or one run; beyond it, the runs end that have waited longest."""
+    scene = Scene(max_kept_bytes=10_000)
+    other, first, second, back = scene.away(), *[scene.away(held=2_000) for _ in range(3)]
+    assert scene.cancelled == [first]
+    back.attach(Connection())
+    ended = scene.away(held=2_000)
+    ended.finish("end")
+    third = scene.away(held=2_000)
+    assert scene.cancelled == [first]
+    large = scene.away(held=20_000)
+    assert scene.cancelled == [first, second, third]
+    assert scene.refused == {"too many kept runs": 3}
+    write(other.journal, b"x")
+    assert not other.journal.writable()
+    large.give_up()
+    assert other.journal.writable()
+    assert scene.runs.find(ended.id, "owner") is ended
 
 
 async def test_connection_that_was_replaced_takes_nothing() -> None:

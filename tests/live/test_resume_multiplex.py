@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import json
 from collections.abc import AsyncIterator, Iterator
 from typing import Annotated, Any
 from weakref import ref
@@ -14,10 +15,11 @@ from starlette.requests import HTTPConnection
 from tests.centrifuge.sides import SIDES, Fields, Side
 from tests.lanes.turns import turns
 from tests.live.multiplexing import Speaker, speaking
+from tests.live.posting import post
 from tests.waiting import NEVER, until
 from wirespeed import Identity, Live, Message, Settings, identify
 from wirespeed.surfaces.multiplex import window
-from wirespeed.testing import lifespan
+from wirespeed.testing import connect, lifespan
 
 pytestmark = pytest.mark.anyio
 
@@ -404,3 +406,40 @@ async def test_run_that_has_ended_keeps_no_message() -> None:
         async with speaking(scene.app) as other:
             await other.subscribed("answers", data={"text": "?"}, **resuming(reply, 0))
             assert await pubs(other, 1) == [("answer", 1)]
+
+
+async def test_message_of_a_run_counts_while_its_client_is_away() -> None:
+    """On each surface, a run whose client is away counts its message, and that of one more client ends it."""
+    app, ended = FastAPI(), list[str]()
+    live = Live(app, settings=Settings(max_kept_bytes=3000))
+
+    @live.stream("/answers", resume=NEVER)
+    async def answers(question: Question) -> AsyncIterator[str]:
+        try:
+            yield "answer"
+            await asyncio.Event().wait()
+        finally:
+            ended.append(question.text[:4])
+
+    def asked(name: str) -> dict[str, str]:
+        return {"text": name + "x" * 1000}
+
+    async with lifespan(app):
+        async with speaking(app) as speaker:
+            await speaker.subscribed("answers", data=asked("mux "))
+            await speaker.push()
+        async with connect(app, "/answers?resume=1") as client:
+            await client.send_json(asked("raw "))
+            await client.receive()
+            assert await client.receive() == "answer"
+            client.lose()
+            await until(lambda: ended == ["mux "])
+            posted = post(app, "/answers?resume=1", json.dumps(asked("post")).encode(), {})
+            await posted.lines(1)
+            posted.lose()
+            await until(lambda: ended == ["mux ", "raw "])
+        async with speaking(app) as speaker:
+            await speaker.subscribed("answers", data=asked("mux "))
+            await speaker.push()
+        await until(lambda: ended == ["mux ", "raw ", "post"])
+        await posted.ended()

@@ -55,7 +55,8 @@ class Taker(ABC):
 
 
 class KeptBudget(Budget):
-    """The bound on the bytes of all journals, and the runs that wait for room.
+    """The bound on the bytes of all journals and of the messages of runs without a connection, and the runs that wait
+    for room.
 
     When there is room again, the first of those that wait is woken, and lets the next be woken when it goes on. So a
     release takes as long as there are runs that can go on, however many wait.
@@ -230,6 +231,10 @@ def _size(message: Message) -> int:
     return len(message[1]) + BESIDE
 
 
+def _nothing() -> int:
+    return 0
+
+
 class KeptRun:
     """A run that outlives its connection.
 
@@ -260,6 +265,10 @@ class KeptRun:
         self.host: Any = None
         """The surface's object that serves the run, for the messages of its later connections; None once it is over,
         because it has the messages of the client."""
+        self.held: Callable[[], int] = _nothing
+        """Returns the bytes of the client's messages that the run has, those that wait for it included."""
+        self.charged = 0
+        """Those that count because the run has no connection, which has bounds of its own."""
         self.end: Any = None
         """The end, as the surface knows it, once the journal is over."""
         self.on_given_up: Callable[[], None] | None = None
@@ -332,7 +341,7 @@ class KeptRun:
         """Note that the run has ended. Its journal stays for a client that has not got it all."""
         if self.journal.is_over:
             return
-        self.end, self.host, self.on_given_up = end, None, None
+        self.end, self.host, self.held, self.on_given_up = end, None, _nothing, None
         self.journal.is_over = True
         self.journal.change()
         self._start_timer()
@@ -369,6 +378,8 @@ class KeptRuns:
         self._away: dict[str, dict[KeptRun, None]] = {"": {}}
         """The runs without a connection, and those that have ended: all of them, and those of each user."""
         self._together = KeptBudget(settings.max_kept_bytes)
+        self._charged = 0
+        """Bytes of the messages of all runs without a connection."""
         self._hosted: set[asyncio.Future[None]] = set()
         self._is_stopped = False
 
@@ -416,16 +427,29 @@ class KeptRuns:
 
     def away(self, run: KeptRun) -> None:
         """Count a run that has no connection, or has ended. Beyond a bound, one is given up: first
-        those that have ended, then the one that is away longest."""
+        those that have ended, then the one that is away longest. The messages of one run always have room."""
         if run.is_given_up:
             return
         if self._is_stopped:
             run.give_up()
             return
         settings = self._settings
+        self._charge(run, run.held())
         self._count("", run, settings.max_kept_runs)
         if run.user:
             self._count(run.user, run, settings.max_kept_runs_per_user)
+        while self._charged > settings.max_kept_bytes // 2 and (first := self._first_charged()) is not run:
+            self._end_early(first)
+
+    def _charge(self, run: KeptRun, size: int) -> None:
+        """Count the messages of a run, instead of what was counted before."""
+        if change := size - run.charged:
+            run.charged = size
+            self._charged += change
+            self._together.give(-change)
+
+    def _first_charged(self) -> KeptRun:
+        return next(each for each in self._away[""] if each.charged)
 
     def _count(self, user: str, run: KeptRun, most: int) -> None:
         away = self._away.setdefault(user, {})
@@ -433,14 +457,16 @@ class KeptRuns:
         if len(away) > most:
             ended = (each for each in away if each.journal.is_over)
             given_up = next(ended, next(iter(away)))
-            if not given_up.journal.is_over:
-                self._refused(
-                    "too many kept runs", said=f"a run of {given_up.place} has ended before its client returned"
-                )
-            given_up.give_up()
+            self._end_early(given_up)
+
+    def _end_early(self, run: KeptRun) -> None:
+        if not run.journal.is_over:
+            self._refused("too many kept runs", said=f"a run of {run.place} has ended before its client returned")
+        run.give_up()
 
     def back(self, run: KeptRun) -> None:
         """Count a run no longer: it has a connection again."""
+        self._charge(run, 0)
         for user in dict.fromkeys(("", run.user)):
             away = self._away.get(user, {})
             away.pop(run, None)

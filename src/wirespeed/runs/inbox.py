@@ -52,6 +52,11 @@ class Inbox(AsyncIterator[Any]):
     def __len__(self) -> int:
         return len(self._waiting)
 
+    @property
+    def size(self) -> int:
+        """Bytes of all waiting messages."""
+        return sum(size for _, size in self._waiting)
+
     def put(self, item: Any, size: int) -> None:
         """Add one message.
 

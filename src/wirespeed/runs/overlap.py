@@ -23,6 +23,8 @@ class Runs(ABC):
         self._broken = broken
         self._task: asyncio.Task[object] | None = None
         self._stopped = False
+        self._size = 0
+        """Bytes of the message of the current run."""
         self.cancelling = False
         """True if the current run was cancelled. That happens only once, so that its ``finally`` blocks can finish."""
 
@@ -37,8 +39,13 @@ class Runs(ABC):
             InboxFull: Too much is waiting already; the message was dropped.
         """
 
-    def _next(self) -> list[Any]:
-        """Remove and return the waiting message for the next run; an empty list if there is none."""
+    @property
+    def size(self) -> int:
+        """Bytes of the message of the current run, and of those that wait."""
+        return self._size
+
+    def _next(self) -> list[tuple[Any, int]]:
+        """Remove and return the waiting message for the next run, with its size; an empty list if there is none."""
         return []
 
     def _is_running(self) -> bool:
@@ -47,17 +54,18 @@ class Runs(ABC):
     def _run_next(self) -> None:
         if self._stopped or self._is_running():
             return
-        for message in self._next():
-            self._run(message)
+        for message, size in self._next():
+            self._run(message, size)
 
-    def _run(self, message: Any) -> None:
+    def _run(self, message: Any, size: int = 0) -> None:
         self.cancelling = False
+        self._size = size
         self._task = create_task(self._begin(message))
         self._task.add_done_callback(self._ended)
 
     def _ended(self, task: "asyncio.Task[object]") -> None:
         if task is self._task:
-            self._task = None
+            self._task, self._size = None, 0
         is_requested = task.cancelled() and self.cancelling
         if (error := error_of(task)) is not None and not is_requested:
             self._broken(error)
@@ -88,11 +96,15 @@ class QueuedRuns(Runs):
         super().__init__(begin, broken)
         self._inbox = inbox
 
+    @property
+    def size(self) -> int:
+        return self._size + self._inbox.size
+
     def offer(self, message: Any, size: int) -> None:
-        self._inbox.put(message, size)
+        self._inbox.put((message, size), size)
         self._run_next()
 
-    def _next(self) -> list[Any]:
+    def _next(self) -> list[tuple[Any, int]]:
         return [self._inbox.pop()] if self._inbox else []
 
 
@@ -101,14 +113,18 @@ class ReplacingRuns(Runs):
 
     def __init__(self, begin: Begin, broken: Broken) -> None:
         super().__init__(begin, broken)
-        self._newest: list[Any] = []
+        self._newest: list[tuple[Any, int]] = []
+
+    @property
+    def size(self) -> int:
+        return self._size + sum(size for _, size in self._newest)
 
     def offer(self, message: Any, size: int) -> None:
-        self._newest = [message]
+        self._newest = [(message, size)]
         self._cancel()
         self._run_next()
 
-    def _next(self) -> list[Any]:
+    def _next(self) -> list[tuple[Any, int]]:
         newest, self._newest = self._newest, []
         return newest
 
@@ -119,6 +135,10 @@ class SingleRun(Runs):
     def __init__(self, begin: Begin, broken: Broken, inbox: Inbox) -> None:
         super().__init__(begin, broken)
         self._inbox = inbox
+
+    @property
+    def size(self) -> int:
+        return self._inbox.size
 
     def start(self) -> None:
         self._run(self._inbox)

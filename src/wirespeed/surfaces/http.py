@@ -16,6 +16,7 @@ from ..definitions import Stream
 from ..hub import Hub
 from ..runs.outcome import Completed, Failed, Outcome, Refused, failed_by
 from ..runs.tasks import create_task, error_of
+from ..weight import weight_of
 from .answers import answer_to
 from .bodies import Body, Events, body_of
 from .refusals import mark_counted
@@ -38,6 +39,11 @@ class BoundedRequest(Request):
         self._hub = hub
         self._most = most or hub.settings.max_message_bytes
         self._message: bytes | None = None
+
+    @property
+    def kept(self) -> int:
+        """Bytes to charge for the message as long as its value is kept."""
+        return len(self._message) + weight_of(self._message) if self._message else 0
 
     async def body(self) -> bytes:
         """Return the message.

@@ -76,6 +76,7 @@ class _KeptConversation(StreamConversation):
         self._over = asyncio.Event()
         self._close: tuple[int, str] | None = None
         run.host, run.on_given_up = self, self._over.set
+        run.held = lambda: self._runs.size
 
     @property
     def failure(self) -> Exception | None:

@@ -24,7 +24,7 @@ from ..runs.outcome import Cancelled, Failed, Refused
 from ..runs.tasks import create_task
 from .admitted import identity_in
 from .bodies import Body, Events, Octets, body_of, event
-from .http import RunResponse
+from .http import BoundedRequest, RunResponse
 from .kept import REPLACED
 from .resume import Resumption, owner_of, run_kept
 from .wires import quoted
@@ -46,7 +46,8 @@ def respond_kept(
         assert stream.resume is not None
         identity = identity_in(request.scope)
         begin = partial(hub.kept.begin, owner, owner.user, stream.resume, identity, stream.title)
-        return _HostingResponse(stream, hub, arguments, body, begin)
+        size = request.kept if isinstance(request, BoundedRequest) else 0
+        return _HostingResponse(stream, hub, arguments, body, begin, size)
     try:
         run = hub.kept.find(asked.run, owner)
         run.journal.check(asked.since)
@@ -127,10 +128,27 @@ class _KeptResponse(RunResponse, Taker):
 
 
 class _HostingResponse(_KeptResponse):
-    """The response that has begun a run. The app's dependencies stay open until the run has ended."""
+    """The response that has begun a run. The app's dependencies stay open until the run has ended.
+
+    Args:
+        size: Bytes of the message.
+    """
+
+    def __init__(
+        self,
+        stream: Stream,
+        hub: Hub,
+        arguments: Mapping[str, Any],
+        body: Body,
+        run: Callable[[], KeptRun],
+        size: int,
+    ) -> None:
+        super().__init__(stream, hub, arguments, body, run)
+        self._size = size
 
     async def _serve_kept(self, scope: Scope, receive: Receive, send: Send) -> None:
-        run = self._kept
+        run, size = self._kept, self._size
+        run.held = lambda: size
         generator = create_task(self._generate())
         run.on_given_up = partial(_cancel, generator)
         generator.add_done_callback(lambda _: run.finish(Cancelled(asyncio.CancelledError())))  # given up too early

@@ -85,6 +85,7 @@ class KeptSubscription(Run, Taker):
             assert self._stream.resume is not None
             kept = kept_runs.begin(self._owner, self._owner.user, self._stream.resume, self._owned_by, self.place)
             kept.host, kept.on_given_up = self, self._give_up
+            kept.held = lambda: self._subscription.size + self._inbox.size
             kept.attach(self)
         self._kept = kept
         return m.SubscribeResult(
