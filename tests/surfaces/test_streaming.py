@@ -10,7 +10,7 @@ from starlette.types import Message, Scope
 from tests.lanes.turns import turns, until
 from wirespeed import Settings
 from wirespeed.hub import Hub
-from wirespeed.surfaces.streaming import HEADERS, StreamedResponse
+from wirespeed.surfaces.streaming import HEADERS, StreamedResponse, note_stop
 
 pytestmark = pytest.mark.anyio
 
@@ -45,10 +45,12 @@ class Response(StreamedResponse):
 class Request:
     """One request for a response, with the messages of both sides."""
 
-    def __init__(self, response: Response, method: str = "GET") -> None:
+    def __init__(self, response: Response, method: str = "GET", *, has_stopped: bool = False) -> None:
         self.inbound: asyncio.Queue[Message | Exception] = asyncio.Queue()
         self.sent: list[Message] = []
         scope: Scope = {"type": "http", "method": method, "path": "/", "headers": []}
+        if has_stopped:
+            note_stop(scope)
         self.task = asyncio.create_task(response(scope, self._receive, self._send))
 
     async def _receive(self) -> Message:
@@ -132,6 +134,13 @@ async def test_closing(hub: Hub) -> None:
     response, request = await streaming(hub)
     await response.close(1012, "The server is restarting.")
     assert request.task.done()
+    assert (request.body, request.is_complete, response.is_gone) == (b"az", True, False)
+
+
+async def test_server_that_has_stopped(hub: Hub) -> None:
+    """A response of a server that has stopped ends as it begins."""
+    request = Request(response := Response(hub), has_stopped=True)
+    await request.task
     assert (request.body, request.is_complete, response.is_gone) == (b"az", True, False)
 
 

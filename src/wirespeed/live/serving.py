@@ -35,6 +35,7 @@ from ..surfaces.multiplex.site import Site
 from ..surfaces.origin import Origins, server_origin
 from ..surfaces.refusals import RETRY_AFTER, is_counted, mark_counted, noting, unavailable
 from ..surfaces.resume import resumption_of
+from ..surfaces.streaming import note_stop
 from ..surfaces.watch import serve_watcher
 from ..surfaces.websocket import serve
 
@@ -187,6 +188,17 @@ class CountedRoute(LiveRoute):
         except HTTPException as error:  # a 405, which is answered further out
             refused(scope, error.status_code)
             raise
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Return FastAPI's handler, which notes a stop of the server: a response that streams would not learn of it."""
+        handle = super().get_route_handler()
+
+        async def handle_noting(request: Request) -> Response:
+            lanes = required_serving(request.app).hub.lanes
+            with lanes.standing_in(request.receive, partial(note_stop, request.scope)):
+                return await handle(request)
+
+        return handle_noting
 
 
 class PostRoute(CountedRoute):

@@ -31,6 +31,13 @@ HEADERS = {"cache-control": "no-cache, no-transform", "x-accel-buffering": "no"}
 # Server-Sent Events. RFC 9110, 8.4.1, would rather not see `identity` here, but nothing else keeps the middleware away.
 NOT_COMPRESSED = {"content-encoding": "identity"}
 
+_STOPPED = "wirespeed.stopped"
+
+
+def note_stop(scope: Scope) -> None:
+    """Note in a scope that the server has stopped before its response began: a server says so only once."""
+    scope[_STOPPED] = True
+
 
 class StreamedResponse(StreamingResponse, Reader, Admitted):
     """A response that the hub counts as a connection, for one request."""
@@ -63,6 +70,8 @@ class StreamedResponse(StreamingResponse, Reader, Admitted):
         Reader.__init__(self, receive)  # not before: the task that serves the request reads it
         self.lane = self.hub.lanes.http(receive, send, self.raw_headers, self._shut_down)
         self.lane.on_lost = self._lost
+        if _STOPPED in scope:
+            self._shut_down()
         self.identity = identity_in(scope)
         connected = self.hub.sessions.connected(self, scope, self.transport, self.title)
         with connected, self.hub.lanes.heartbeat().of(self.lane, self._beat()):
