@@ -8,12 +8,15 @@ What cannot be done yet waits in one queue: commands wait for the app's decision
 room, so that the answers of one client have a bound. While the queue is full, or the client does not take in what it is
 sent, no more commands are read from the frames. As long as little waits, the client is read on, so that its end is
 noticed.
+
+Other code calls in here, too: a request whose publication fills the lane, or that subscribes the client. Its context
+variables are not the client's. So commands are read, and works done, in copies of the connection's own context.
 """
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterator
 from contextvars import Context, copy_context
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from sys import getsizeof
 from time import perf_counter
 from typing import Any, Generic, TypeVar
@@ -74,7 +77,7 @@ class Work(Generic[C]):
     """The room that its answer needs; None if it needs none."""
     cost: int
     """Bytes that it takes of the room."""
-    context: Context = field(default_factory=copy_context)
+    context: Context
     """The context of its task, which the app's call shares."""
 
     def begin(self) -> None:
@@ -113,13 +116,14 @@ class Inbound:
     """The way in from one client."""
 
     __slots__ = (
-        "_commands", "_do", "_frames", "_is_deaf", "_is_going", "_most", "_moving", "_queue", "_queued", "_rate",
-        "_returning", "_starter", "asking", "calling", "is_connecting", "link", "size", "tasks", "works",
+        "_commands", "_context", "_do", "_frames", "_is_deaf", "_is_going", "_most", "_moving", "_queue", "_queued",
+        "_rate", "_returning", "_starter", "asking", "calling", "is_connecting", "link", "size", "tasks", "works",
     )  # fmt: skip
 
     def __init__(self, link: Link, do: Callable[[m.Command], None]) -> None:
         settings = link.hub.settings
         self.link = link
+        self._context = copy_context()
         self._do = do
         self._frames: list[str | bytes] = []
         self._commands: Iterator[m.Command] | None = None
@@ -217,6 +221,9 @@ class Inbound:
 
     def go_on(self) -> None:
         """Do what can be done by now; a slice of it in each turn of the loop."""
+        self._context.copy().run(self._go_on)
+
+    def _go_on(self) -> None:
         link, until, is_late = self.link, perf_counter() + SLICE, False
         self._is_going = True
         try:
@@ -339,7 +346,7 @@ class Inbound:
             expected: Bytes that the answer is expected to have, if the app decides about that.
         """
         size = 0 if room is None else size_of(command)
-        work = Work(self, command, run, room, TASK + load_of(command, size) + expected)
+        work = Work(self, command, run, room, TASK + load_of(command, size) + expected, self._context.copy())
         if room is None or (not room.waiting and room.take(work.cost)):
             self._begin(work)
         else:
