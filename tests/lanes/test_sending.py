@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from contextvars import ContextVar
 from typing import Any
 
 import pytest
@@ -57,6 +58,23 @@ class Guard:
 
     async def left(self) -> None:
         """Return at once: the server knows already."""
+
+
+async def test_sends_in_the_context_of_the_connection(make: Make) -> None:
+    """Middleware sees the variables of the connection when a message is sent that another client has published."""
+    user: ContextVar[str] = ContextVar("user")
+    seen = list[str]()
+
+    async def send(message: Any) -> None:
+        seen.append(user.get())
+
+    user.set("ada")
+    lane = make(send)
+    for name in ("bob", "carol"):
+        user.set(name)
+        lane.write(HALF, 1)
+        await turns(5)
+    assert set(seen) == {"ada"}
 
 
 async def never(message: Any) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 from abc import abstractmethod
 from collections.abc import Iterator
+from contextvars import copy_context
 from time import perf_counter
 from typing import Any
 
@@ -26,12 +27,13 @@ class SendingLane(Lane):
         self._gone = False
         self._stalled = False
         self._sender: asyncio.Task[None] | None = None
+        self._context = copy_context()  # of the connection: what is written may be another client's publication
 
     def _write(self, frames: bytes) -> None:
         self._waiting.append(frames)
         self._size += len(frames)
         if self._sender is None or self._sender.done():
-            self._sender = asyncio.create_task(self._send_all())
+            self._sender = asyncio.create_task(self._send_all(), context=self._context)
 
     async def _send_all(self) -> None:
         until = perf_counter() + SLICE
