@@ -1,6 +1,8 @@
 """Rechecks: checks that are due, a few at a time."""
 
 import asyncio
+from contextvars import Context, ContextVar, copy_context
+from functools import partial
 
 import pytest
 
@@ -19,11 +21,11 @@ async def test_checks_after_a_stop() -> None:
         done.append(1)
 
     for _ in range(MOST):
-        rechecks.add(check)
+        rechecks.add(check, copy_context())
     rechecks.close()
     await until(lambda: not rechecks._tasks)
     assert done == []
-    rechecks.add(check)
+    rechecks.add(check, copy_context())
     await until(lambda: done)
 
 
@@ -36,9 +38,9 @@ async def test_check_in_the_turn_in_which_others_end(later: int) -> None:
         done.append(1)
 
     for _ in range(MOST):
-        rechecks.add(check)
+        rechecks.add(check, copy_context())
     await turns(later)
-    rechecks.add(check)
+    rechecks.add(check, copy_context())
     await turns(20)
     assert len(done) == MOST + 1
 
@@ -57,7 +59,25 @@ async def test_check_whose_thread_raises_generator_exit(caplog: pytest.LogCaptur
             seen.append(type(error))
             raise
 
-    rechecks.add(check)
+    rechecks.add(check, copy_context())
     await until(lambda: not rechecks._tasks)
     assert seen == [RuntimeError]
     assert "could not be checked again" in caplog.text
+
+
+async def test_checks_run_in_the_contexts_of_their_clients() -> None:
+    """Each check sees the variables of its own client, and no change that another check has made."""
+    rechecks, user, seen = Rechecks(), ContextVar[int]("user"), list[tuple[int, int]]()
+    contexts = list[Context]()
+
+    async def check(number: int) -> None:
+        seen.append((number, user.get()))
+        user.set(-1)
+
+    for number in range(2 * MOST):
+        user.set(number)
+        contexts.append(copy_context())
+    for number, context in [*enumerate(contexts)] * 2:
+        rechecks.add(partial(check, number), context)
+    await until(lambda: len(seen) == 4 * MOST)
+    assert [number for number, own in seen if own != number] == []

@@ -2,6 +2,8 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+from contextvars import ContextVar
 from dataclasses import replace
 from typing import Annotated, Any
 
@@ -29,6 +31,7 @@ from wirespeed import (
     current_identity,
     required_grant,
 )
+from wirespeed.hub.rechecks import MOST
 from wirespeed.testing import (
     CommandFailed,
     FakeClock,
@@ -430,6 +433,30 @@ async def test_few_guards_at_a_time(app: FastAPI, door: Door, time: FakeClock) -
         door.may_pass.set()
         await time.advance(0)
         assert door.asked == asked + 100
+
+
+@pytest.mark.parametrize("is_raw", [False, True])
+async def test_clients_are_judged_as_themselves(app: FastAPI, time: FakeClock, is_raw: bool) -> None:
+    """However many guards are due together, each sees the variables with which it has admitted its client."""
+    live, user, seen = Live(app), ContextVar[str]("user", default=""), list[tuple[str, str]]()
+
+    async def guard(who: str) -> None:
+        user.set(user.get() or who)
+        seen.append((who, user.get()))
+
+    live.topic("/news", str, recheck=EACH, dependencies=[Depends(guard)])
+    count = 3 * MOST
+    async with lifespan(app), AsyncExitStack() as stack:
+        for number in range(count):
+            if is_raw:
+                await stack.enter_async_context(connect(app, f"/news?who={number}"))
+            else:
+                client = await stack.enter_async_context(multiplexed(app))
+                await client.subscribe(f"news?who={number}")
+        await time.advance(EACH)
+        await time.advance(EACH)
+        assert len(seen) == 3 * count
+        assert [each for each in seen if each[0] != each[1]] == []
 
 
 @pytest.mark.parametrize("wrong", [0, -1, True, "60", float("inf")])

@@ -3,6 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import Callable, Coroutine
+from contextvars import Context
 from typing import Any
 
 from ..isolation import isolated
@@ -20,13 +21,13 @@ class Rechecks:
     """The checks that are due in one process."""
 
     def __init__(self) -> None:
-        self._due: deque[Check] = deque()
+        self._due: deque[tuple[Check, Context]] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
         self._working = 0
 
-    def add(self, check: Check) -> None:
-        """Call a function in its turn."""
-        self._due.append(check)
+    def add(self, check: Check, context: Context) -> None:
+        """Call a function in its turn, in a copy of its client's context: the tasks here serve all clients."""
+        self._due.append((check, context))
         self._start_work()
 
     def _start_work(self) -> None:
@@ -40,15 +41,16 @@ class Rechecks:
         for task in self._tasks:
             task.cancel()
 
-    def _start(self, coroutine: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
-        task = create_task(coroutine)
+    def _start(self, coroutine: Coroutine[Any, Any, None], context: Context | None = None) -> "asyncio.Task[None]":
+        task = create_task(coroutine, context)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
 
     async def _work(self) -> None:
         while self._due:
-            await asyncio.wait([self._start(self._isolated(self._due.popleft()))], timeout=PATIENCE)
+            check, context = self._due.popleft()
+            await asyncio.wait([self._start(self._isolated(check), context.copy())], timeout=PATIENCE)
 
     def _worked(self, _: object) -> None:
         # Not in the task itself: one that is cancelled before its first turn runs none of its code.

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable
+from contextvars import copy_context
 from typing import Any
 
 from starlette.types import Scope
@@ -27,7 +28,7 @@ class Recheck:
         refuse: Ends what was admitted, with a status and its detail.
     """
 
-    __slots__ = ("_ask", "_hub", "_is_over", "_refuse", "_seconds", "_timer")
+    __slots__ = ("_ask", "_context", "_hub", "_is_over", "_refuse", "_seconds", "_timer")
 
     def __init__(
         self, hub: Hub, seconds: float, ask: Callable[[], Admission], refuse: Callable[[int, Any], None]
@@ -37,12 +38,14 @@ class Recheck:
         self._ask = ask
         self._refuse = refuse
         self._is_over = False
+        self._context = copy_context()  # in which the guards have admitted the client
         self._timer: asyncio.TimerHandle | None = None
         self._again()
 
     def _again(self) -> None:
         if not self._is_over:
-            self._timer = asyncio.get_running_loop().call_later(self._seconds, self._hub.rechecks.add, self._check)
+            loop, context = asyncio.get_running_loop(), self._context
+            self._timer = loop.call_later(self._seconds, self._hub.rechecks.add, self._check, context, context=context)
 
     def stop(self) -> None:
         """Check no more: the client has left."""
