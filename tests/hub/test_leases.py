@@ -14,11 +14,12 @@ from hypothesis import strategies as st
 
 from tests.brokers.simulated import Network, SimulatedBroker
 from tests.hub.stepping import BACKEND, SteppedLoop, running
-from tests.hub.watching import Client
+from tests.hub.watching import Client, handle, topic
 from tests.hub.working import LEASE, LINGER, Worker, producing
 from tests.lanes.turns import turns, until
 from wirespeed.definitions import Feed
 from wirespeed.errors import BrokerDown
+from wirespeed.hub.hub import SEND_TIMEOUT
 from wirespeed.log.position import Position
 
 pytestmark = pytest.mark.anyio
@@ -131,6 +132,29 @@ async def test_takeover_without_a_wait() -> None:
         two.source.give("c")
         await settle()
         assert clients[all_.index(two)].values == ["a", "b", "c"]
+
+
+async def test_stop_while_the_broker_is_away() -> None:
+    """All that waits for the broker then shares one time: the leases, the publications and the completions."""
+    network = Network()
+    async with workers(network, 1) as (one,):
+        await one.watch()
+        await settle()
+        one.source.give("a")
+        await settle()
+        definitions = [topic(str, path=path, keep=10) for path in ("/news", "/old")]
+        for each in definitions:
+            one.hub.bind(each, each.path)
+        network.go_down()
+        handle(definitions[0]).publish("b")
+        receipt = handle(definitions[1]).complete()
+        sending = asyncio.create_task(one.hub._send_last())
+        await running().pass_time(SEND_TIMEOUT + 0.5)
+        is_over = sending.done()
+        network.clear_up()
+        await running().pass_time(4 * SEND_TIMEOUT)
+        assert is_over
+        assert receipt.done()
 
 
 async def test_takeover_after_a_crash() -> None:

@@ -471,10 +471,10 @@ class Engine:
         for each in list(self.loops):
             each.completed()
 
-    async def hand_over(self) -> None:
-        """Stop the generators that run for all processes, so that others start them."""
+    async def hand_over(self, timeout: float) -> None:
+        """Stop the generators that run for all processes, so that others start them; wait for a while."""
         if self._tenures is not None:
-            await self._tenures.close()
+            await self._tenures.close(timeout)
 
     async def complete_last(self, timeout: float) -> int:
         """Wait until the broker has completed the logs that were completed last, or for a while.

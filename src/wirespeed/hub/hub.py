@@ -57,6 +57,8 @@ from .totals import ClusterStatistics, figures_json, figures_together
 from .traces import NOTICE, Traces
 
 SEND_TIMEOUT = 5.0
+HAND_OVER = 0.8
+"""Part of this time for the generators that are handed over: the last values have the rest, however long these take."""
 
 _REVOKE = "live.revoke()"
 
@@ -167,9 +169,11 @@ class Hub(AppHub):
     async def _send_last(self) -> None:
         """Send the last values to the broker, and write those that have come back by then."""
         if self._outbox is not None and self._engine is not None:
-            await self._engine.hand_over()
-            self.unsent = await self._outbox.close(self.send_timeout)
-            self.unsent += await self._engine.complete_last(self.send_timeout)
+            clock = self._engine.loop.time
+            deadline = clock() + self.send_timeout  # of all three, which wait for the same broker
+            await self._engine.hand_over(HAND_OVER * self.send_timeout)
+            self.unsent = await self._outbox.close(deadline - clock())
+            self.unsent += await self._engine.complete_last(max(0.0, deadline - clock()))
             self._engine.flush()
 
     # Feeds and topics

@@ -19,7 +19,7 @@ from ..errors import BrokerDown
 from ..isolation import isolated, log_error
 from .live_key import LiveKey
 from .output import SharedOutput
-from .producers import STOP_TIMEOUT, Producers
+from .producers import Producers
 from .shared import SharedLogs
 
 RETRY = 0.5
@@ -182,8 +182,8 @@ class Tenures:
         else:
             self._claim(tenure)  # this tells the holder that there are no watchers here
 
-    async def close(self) -> None:
-        """Hand all generators over to other processes, and claim nothing any more."""
+    async def close(self, timeout: float) -> None:
+        """Hand all generators over to other processes, for a while, and claim nothing any more."""
         self._is_over = True
         held = [tenure for tenure in self._tenures.values() if tenure.until or tenure.is_claiming]
         for tenure in list(self._tenures.values()):
@@ -192,7 +192,7 @@ class Tenures:
             elif not tenure.is_claiming:
                 self._forget(tenure)
         if held:
-            await asyncio.wait([tenure.ended for tenure in held], timeout=STOP_TIMEOUT)
+            await asyncio.wait([tenure.ended for tenure in held], timeout=timeout)
 
     def stop(self) -> None:
         """Stop everything at once."""
