@@ -16,7 +16,7 @@ from wirespeed.errors import LogFull
 from wirespeed.log.base import Entry, Marks, Removed
 from wirespeed.log.cache import PIECE, Chunk, Tally
 from wirespeed.log.position import Position
-from wirespeed.log.table import TableLog, row_name
+from wirespeed.log.table import TableLog, entry_key, row_name
 
 MIDNIGHT = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
 
@@ -388,6 +388,16 @@ def test_row_that_cannot_be_told_holds_up_nobody() -> None:
     for number in range(3):
         log.append(number, number + 1, 0.0)
     assert log.read(0, Telling()).entries == 3
+
+
+def test_entries_have_the_keys_that_watchers_have() -> None:
+    """A row that the app has changed, or spelled otherwise since, has the key that watchers received."""
+    row: list[Any] = [1]
+    log = TableLog("e", encode=encoded, failed=print, row_of=lambda value: value[0], rows=9, size=10**6)
+    for offset, value in enumerate([(row, 1), (Decimal("1.0"), 2), (Decimal("1.00"), 3), ("a", 4)], 1):
+        log.append(value, offset, 0.0)
+    row.append(2)
+    assert [entry_key(each) for each in log.newest()] == [b"[1]", b'"1.0"', b'"a"']
 
 
 @pytest.mark.parametrize(

@@ -174,6 +174,8 @@ class Entry(NamedTuple):
     payload: bytes
     row: Any
     marks: Marks | None = None
+    key: bytes | None = None
+    """The row's key in JSON, as watchers have it; None if it is yet to be made of a row that cannot change."""
 
 
 class Log(ABC):

@@ -214,7 +214,7 @@ class TableLog(Log):
     def _held(self, rows: Iterable[Change], most: int | None) -> list[Entry]:
         """Return the first rows that can be encoded."""
         entries = (
-            Entry(self.position_at(each.offset), payload, each.row, each.marks)
+            Entry(self.position_at(each.offset), payload, each.row, each.marks, each.key)
             for each in rows
             if (payload := self._payload(each)) is not None
         )
@@ -402,6 +402,11 @@ def row_key(row: Any) -> bytes:
         return json.dumps(row, separators=(",", ":"), default=default, allow_nan=False).encode()
     except Exception:
         return json.dumps(_text(row)).encode()
+
+
+def entry_key(entry: Entry) -> bytes:
+    """Return the key of a table's entry as JSON, as watchers have it."""
+    return row_key(entry.row) if entry.key is None else entry.key
 
 
 def _text(row: Any) -> str:

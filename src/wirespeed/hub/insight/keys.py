@@ -10,7 +10,7 @@ from urllib.parse import unquote
 
 from ...definitions import KeyAddresses, Watched
 from ...log.base import Entry, Log
-from ...log.table import TableLog, row_key
+from ...log.table import TableLog, entry_key
 from ..hub import Hub
 from ..live_key import LiveKey
 from ..members import Member
@@ -153,7 +153,7 @@ def _entry(entry: Entry, *, is_binary: bool) -> dict[str, Any]:
         "offset": entry.position.offset,
         "age": None,
         "size": len(entry.payload),
-        "row": None if entry.row is None else _row_shown(row_key(entry.row)),
+        "row": None if entry.row is None else _row_shown(entry_key(entry)),
         "tags": {name[:MOST_TAG]: tag[:MOST_TAG] for name, tag in islice(tags.items(), MOST_TAGS)},
         "preview": _preview(entry.payload, is_binary=is_binary),
     }

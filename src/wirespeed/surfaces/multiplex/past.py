@@ -15,7 +15,7 @@ from ...hub.members import Members
 from ...hub.shared import answering
 from ...identity import Sender
 from ...log.base import Entry, Log
-from ...log.table import row_key
+from ...log.table import entry_key
 from ..wires import row_of
 from .payloads import check_format
 from .refusal import CommandRefused, refusing
@@ -108,7 +108,7 @@ def _rows(command: m.History, log: Log) -> m.HistoryResult:
     """Return the rows of a table, in its order."""
     most = MOST if command.limit < 0 else min(command.limit, MOST)
     rows = up_to(log.newest(most, from_end=command.reverse), MOST_BYTES)
-    shown = [publication(row_of(row_key(each.row), each.payload), each.position, bytes, each.marks) for each in rows]
+    shown = [publication(row_of(entry_key(each), each.payload), each.position, bytes, each.marks) for each in rows]
     return m.HistoryResult(shown, *log.position)
 
 
