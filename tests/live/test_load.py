@@ -146,6 +146,18 @@ async def test_publications_follow_the_stored_values(app: FastAPI, messages: Top
         assert await in_thread == held[3].position
 
 
+async def test_publications_during_a_load_count(app: FastAPI, messages: Topic[[str], str], store: Store) -> None:
+    """Each counts once, also if a watcher waits for the load."""
+    store.may_load.clear()
+    async with lifespan(app), asyncio.TaskGroup() as group:
+        watching = group.create_task(got(app, "/rooms/a"))
+        await until(lambda: store.loads)
+        receipts = [messages.publish(text, "a") for text in "345"]
+        store.may_load.set()
+        await asyncio.gather(watching, *receipts)
+        assert messages.statistics().published == 3
+
+
 async def test_table_is_loaded(app: FastAPI, live: Live) -> None:
     """A row that is removed during a load is removed from what was loaded; an empty table is a value."""
     table = live.topic("/table", Row, by="id")

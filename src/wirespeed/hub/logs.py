@@ -207,6 +207,11 @@ class LocalLogs(Logs):
             else:
                 self._rest_empty(name, kept)
 
+    def is_open(self, name: str) -> bool:
+        """Return True if a log is open: its reader learns of each entry."""
+        kept = self._logs.get(name)
+        return kept is not None and kept.on_news is not None
+
     def is_loaded(self, name: str) -> bool:
         """Return True if a log began with the values of a loader."""
         kept = self._logs.get(name)

@@ -107,7 +107,8 @@ class Publishing:
             error = raised
             self._failed(watched, name, error)
         else:
-            self._count(watched, name, position)
+            if not self._local.is_open(name):  # a key that is live may still wait for its load
+                self._count(watched, position)
         if receipt is None:
             return Receipt(watched.title, position, error=error)
         settle(receipt, position, error)
@@ -173,12 +174,12 @@ class Publishing:
     def _sent(self, watched: Watched[Any, Any], name: str, result: Stored, value: Any) -> None:
         if isinstance(result, Exception):
             self._failed(watched, name, result)
-        else:
-            self._count(watched, name, result)
+        elif name not in self._live:
+            self._count(watched, result)
 
-    def _count(self, watched: Watched[Any, Any], name: str, position: Position) -> None:
-        """Count a publication, unless the live key does."""
-        if name not in self._live and type(position) is not Unchanged:
+    def _count(self, watched: Watched[Any, Any], position: Position) -> None:
+        """Count a publication that no live key counts."""
+        if type(position) is not Unchanged:
             self.figures[watched].published += 1
 
     async def held(self, watched: Watched[Any, Any], name: str) -> tuple[list[Entry], Position | None]:
