@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, field_valida
 from pydantic.errors import PydanticUserError
 from typing_extensions import TypeAliasType, TypedDict
 
-from wirespeed.codec import as_json, decoder, encoder, error_json
+from wirespeed.codec import MAX_TEXT, _is_long, as_json, decoder, encoder, error_json
 from wirespeed.errors import InvalidMessage
 from wirespeed.frames import BINARY, TEXT
 
@@ -322,6 +322,21 @@ def test_answer_is_json_whatever_the_question_was(annotation: Any, message: str 
     assert strict_json(refusal(annotation, message))["error"]["code"] == 422
 
 
+class Wide(BaseModel):
+    a: int
+    b: int
+    c: int
+
+
+def test_long_inputs_are_not_encoded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An input that is too long for the answer is left out without being encoded, however many errors quote it."""
+    quoted: list[Any] = []
+    monkeypatch.setattr("wirespeed.codec._json_safe", lambda value: quoted.append(value))
+    with pytest.raises(InvalidMessage):
+        decoder(Wide).decode(json.dumps({"a": "x", "d": [[1] * 1000]}))
+    assert quoted == ["x"]
+
+
 class Picky(BaseModel):
     id: int
 
@@ -340,6 +355,15 @@ JSON_LIKE = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
     lambda inner: st.lists(inner) | st.dictionaries(st.text() | st.sampled_from(["id", "kind", "x", "name"]), inner),
 ).map(json.dumps)
+
+
+@given(message=JSON_LIKE, times=st.integers(0, 150))
+def test_only_long_inputs_are_left_out(message: str, times: int) -> None:
+    """Nothing is found too long whose JSON an answer has room for."""
+    value = [json.loads(message)] * times
+    assert not _is_long(value) or len(json.dumps(value)) > MAX_TEXT
+
+
 MESSAGES = JSON_LIKE | st.text(st.characters()) | st.binary()
 TYPES = [str, bytes, int, Order, Point, Row, Payment, Aliased, list[Order], dict[str, int], Order | None, Any]
 BOUNDED = [Annotated[str, Field(max_length=1)], Annotated[bytes, Field(max_length=1)]]

@@ -342,10 +342,25 @@ def _bounded(item: Any, place: tuple[str, ...]) -> dict[str, Any]:
         "msg": _cut(item["msg"]),
     }
     for key in ("input", "ctx"):
-        value = _json_safe(item.get(key))
-        if key in item and len(json.dumps(value)) <= MAX_TEXT:
+        if key not in item or _is_long(item[key]):
+            continue
+        value = _json_safe(item[key])
+        if len(json.dumps(value)) <= MAX_TEXT:
             bounded[key] = value
     return bounded
+
+
+def _is_long(value: Any) -> bool:
+    """Return True if so much is in a value that its JSON is too long to quote. To encode all of it may take 10 ms."""
+    size, parts = 0, [value]
+    while parts and size <= MAX_TEXT:
+        part = parts.pop()
+        size += 1  # each part has a character at least
+        if isinstance(part, str | bytes | list | tuple | dict):
+            size += len(part)  # and a container as many separators
+            if size <= MAX_TEXT and not isinstance(part, str | bytes):
+                parts += [*part, *part.values()] if isinstance(part, dict) else part
+    return size > MAX_TEXT
 
 
 def _cut(part: str | int) -> str | int:

@@ -30,6 +30,8 @@ from wirespeed.surfaces.bodies import Events, JsonLines, Octets, accepts_events
         ("text/html, application/xhtml+xml, */*;q=0.8", False),
         ("text/event-stream;q=much", False),
         (",;,=", False),
+        ("text/html," * 49 + "text/event-stream", True),
+        ("text/html," * 50 + "text/event-stream", False),  # more are not read
     ],
 )
 def test_accept(accept: str | None, expected: bool) -> None:

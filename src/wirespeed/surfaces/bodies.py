@@ -15,6 +15,9 @@ _QUALITY = re.compile(r"0(\.\d{0,3})?|1(\.0{0,3})?")
 _EVENTS = "text/event-stream"
 _JSON = ("application/jsonl", "application/x-ndjson", "application/json")
 
+_MOST_RANGES = 50
+"""Media ranges of one header that are read, and parameters of one range: a header may have 60,000."""
+
 
 class Body(ABC):
     """The form of the body of one response."""
@@ -104,8 +107,8 @@ def accepts_events(accept: str | None) -> bool:
 
 def _ranges(accept: str) -> Iterator[tuple[str, float]]:
     """Yield the media ranges and the quality of each; leave out a range whose quality is malformed."""
-    for each in accept.lower().split(","):
-        name, *parameters = (part.strip() for part in each.split(";"))
+    for each in accept.lower().split(",", _MOST_RANGES)[:_MOST_RANGES]:
+        name, *parameters = (part.strip() for part in each.split(";", _MOST_RANGES))
         quality = next((part[2:].strip() for part in parameters if part.startswith("q=")), "1")
         if _QUALITY.fullmatch(quality):
             yield name, float(quality)
