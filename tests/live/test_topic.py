@@ -467,7 +467,7 @@ async def test_live_keys(app: FastAPI, live: Live, news: Topic[[], str]) -> None
 
 
 async def test_the_app_gets_copies_of_keys(app: FastAPI, live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a loader, a run and a reader of `keys()` do to the values of a key changes them for no others."""
+    """A loader, a run and a reader of `keys()` may change the values of a key that they get: no others see it."""
     monkeypatch.setattr("wirespeed.hub.producer.random.uniform", lambda *_: 0.0)
 
     @live.topic("/stored", str)
