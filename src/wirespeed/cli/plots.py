@@ -83,9 +83,9 @@ class LivePlot:
 
 def columns(values: list[float], low: float, high: float, height: int) -> list[str]:
     """Return the lines of a plot, the highest first: one column per value, in eighths of a line."""
-    span = high - low
+    span = high / 2 - low / 2  # half of it, because all of it may be infinite
     steps = height * 8
-    heights = [max(1, round((value - low) / span * steps)) if span else steps // 2 for value in values]
+    heights = [max(1, round((value / 2 - low / 2) / span * steps)) if span else steps // 2 for value in values]
     return ["".join(BLOCKS[min(8, max(0, each - row * 8))] for each in heights) for row in reversed(range(height))]
 
 

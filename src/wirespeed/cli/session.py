@@ -114,7 +114,7 @@ async def connected(target: Target, timeout: float = ANSWER) -> AsyncIterator[An
 def refused(error: Any) -> CommandError:
     """Return the error for a refusal, with the app's own detail."""
     status = f"status {error.status}" if error.status else f"code {error.code}"
-    if error.status == 422 and isinstance(error.detail, list):
+    if error.status == 422 and isinstance(error.detail, list) and all(map(_is_fault, error.detail)):
         faults = "\n  ".join(map(_fault, error.detail))
         return CommandError(f"{error.what}: the server refused the input (status 422).", faults)
     detail = error.detail if isinstance(error.detail, str) else error.reason
@@ -122,6 +122,11 @@ def refused(error: Any) -> CommandError:
     if error.status in (401, 403) or error.code in (101, 103, 3500):
         hint = "Give a token that the server accepts: --token, WIRESPEED_TOKEN or 'wirespeed context add'."
     return CommandError(f"{error.what}: {detail} ({status}).", hint)
+
+
+def _is_fault(fault: Any) -> bool:
+    """Return True for one of FastAPI's errors: an app's own detail may have any form."""
+    return isinstance(fault, dict) and isinstance(fault.get("loc", []), list)
 
 
 def _fault(fault: Any) -> str:
