@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.allocated import allocated
+from tests.calls import calls_in
 from tests.log.telling import Telling, pieces, told
 from wirespeed.log.base import Encoded, Removed
 from wirespeed.log.cache import Tally
@@ -92,6 +93,22 @@ def test_one_change_moves_one_row() -> None:
         assert (log.newest(1)[0].row == 7) == (value == -1)
         assert (log.newest(1, from_end=True)[0].row == 7) == (value == 5000)
         assert (Counted.compared < 100, len(asked)) == (True, 1)
+
+
+def test_one_change_moves_one_row_of_several_types() -> None:
+    """A read after one change moves that row only if values are of several types, and of one type it sorts them."""
+    log, count = ordered(), 4000
+    for row in range(count):
+        put(log, row, row or "x")
+    log.newest(1)
+    for value in (-1, "y", 2000.5, None):
+        put(log, 7, value)
+        assert calls_in("log/ordered", lambda: log.newest(1)) < count // 10
+        known = {row: row or "x" for row in range(count)} | {7: value}
+        expected = sorted((row for row in known if known[row] is not None), key=lambda row: str(known[row]))
+        assert rows(log) == [*expected, *([7] if value is None else [])]
+    remove(log, 0)
+    assert rows(log)[:3] == [1, 2, 3]
 
 
 def test_new_watcher_after_one_change() -> None:

@@ -1,7 +1,8 @@
 """Tables whose rows are read in an order: by the value of a field."""
 
 from bisect import bisect_left, bisect_right, insort
-from collections.abc import Callable, Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from fractions import Fraction
@@ -70,7 +71,7 @@ class OrderedTable(TableLog):
         descending: True if the largest comes first.
     """
 
-    __slots__ = ("_by_text", "_descending", "_order", "_ordered", "_replaced", "_upto")
+    __slots__ = ("_by_text", "_descending", "_kinds", "_order", "_ordered", "_replaced", "_upto")
 
     def __init__(self, *args: Any, order: Callable[[bytes], Any], descending: bool, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -82,6 +83,8 @@ class OrderedTable(TableLog):
         self._upto = 0
         self._replaced: list[Change] = []
         self._by_text = False
+        # The number of ranks of each kind; those of different kinds never compare. Under None are those of other types.
+        self._kinds: Counter[type | None] = Counter()
 
     def entries(self) -> list[Entry]:
         """See :meth:`Log.entries`; in order."""
@@ -151,7 +154,7 @@ class OrderedTable(TableLog):
         if rows is None or self._upto != head:
             replaced = self._replaced
             self._ordered, self._replaced = None, []
-            rows = self._sorted() if rows is None or self._by_text else self._moved(rows, replaced)
+            rows = self._sorted() if rows is None else self._moved(rows, replaced)
             _drop_ranks(replaced)
             if self.head == head:  # otherwise, what gives the values to order by has published itself
                 self._ordered, self._upto = rows, head
@@ -163,13 +166,16 @@ class OrderedTable(TableLog):
         changed = [each for each in changed if not each.over and not each.gone]
         if len(changed) > self._bearable(rows):
             return self._sorted()
+        for each in changed:
+            self._rank(each)
+        if self._by_text and not self._is_mixed():
+            return self._sorted()  # the values may be of one type again
         key = cmp_to_key(self._compare)
         try:
             for each in replaced:
                 if rows.pop(bisect_left(rows, key(each), key=key)) is not each:
                     return self._sorted()  # values that compare in no order
             for each in changed:
-                self._rank(each)
                 insort(rows, each, key=key)
         except Exception:  # values of several types, now
             return self._sorted()
@@ -189,6 +195,10 @@ class OrderedTable(TableLog):
             self._by_text = True
         return known + [each for each in rows if each.rank is _LAST]
 
+    def _is_mixed(self) -> bool:
+        """Return True if rows are certainly in the order of text, since they have values that never compare."""
+        return len(self._kinds) > 1 and None not in self._kinds
+
     def _compare(self, one: Change | OrderedCursor, other: Change | OrderedCursor) -> int:
         """Return a number below 0 if a row comes before another one."""
         first, second = one.rank, other.rank
@@ -207,10 +217,19 @@ class OrderedTable(TableLog):
             rank = None if payload is None else self._order(payload)
             change.rank = _LAST if rank is None else rank
             self._grow_beside(_size_of(change.rank))
+            self._count(change.rank, 1)
+
+    def _count(self, rank: Any, more: int) -> None:
+        if rank is not _LAST:
+            kind = _KINDS.get(type(rank))
+            self._kinds[kind] += more
+            if not self._kinds[kind]:
+                del self._kinds[kind]
 
     def _discard(self, change: Change) -> int:
         if change.rank is not None:
             self._grow_beside(-_size_of(change.rank))
+            self._count(change.rank, -1)
             self._replaced.append(change)
             if self._ordered is None or len(self._replaced) > self._bearable(self._ordered):
                 self._forget()
@@ -222,6 +241,7 @@ class OrderedTable(TableLog):
 
     def _clear(self) -> None:
         super()._clear()
+        self._kinds.clear()
         self._forget()
 
     def _forget(self) -> None:
@@ -262,6 +282,13 @@ _SORTABLE = frozenset(
         IPv4Network, IPv6Network,
     )
 )  # fmt: skip
+
+_KINDS: Mapping[type, type] = {
+    **{kind: kind for kind in (str, bytes, date, timedelta, UUID)},
+    **dict.fromkeys((int, bool, float, Decimal), float),
+}
+"""Exact types of values, with their kind: those of one kind always compare, those of two never do. Lists, say, have
+none: it depends on what is in them."""
 
 
 def _drop_ranks(rows: list[Change]) -> None:
