@@ -1,6 +1,7 @@
 """Settings: the defaults are safe, and impossible limits are refused."""
 
 import dataclasses
+import math
 from typing import Any
 
 import pytest
@@ -29,6 +30,24 @@ def test_limit_is_above_zero(limit: str, value: int) -> None:
     arguments: dict[str, Any] = {limit: value}
     with pytest.raises(ValueError, match=rf"Settings\.{limit} must be above zero, not {value}"):
         Settings(**arguments)
+
+
+@pytest.mark.parametrize("limit", LIMITS)
+@pytest.mark.parametrize("value", ["10", math.nan, None, True])
+def test_limit_is_a_number(limit: str, value: Any) -> None:
+    """A limit that is not a number is refused by its name."""
+    arguments: dict[str, Any] = {limit: value}
+    with pytest.raises(ValueError, match=rf"Settings\.{limit} must be an? (int|number), not"):
+        Settings(**arguments)
+
+
+@pytest.mark.parametrize("value", [0.5, math.inf])
+def test_bytes_are_whole(value: Any) -> None:
+    """Bytes and counts are whole numbers; seconds need not be."""
+    for limit in ("max_waiting_bytes", "max_keys"):
+        with pytest.raises(ValueError, match=rf"Settings\.{limit} must be an int, not {value}"):
+            Settings(**{limit: value})
+    assert Settings(stall_timeout=value).stall_timeout == value
 
 
 def test_unknown_lane_is_refused() -> None:

@@ -1,6 +1,7 @@
 """Limits and switches of one app."""
 
 from dataclasses import dataclass, fields
+from math import isnan
 from typing import Literal
 
 KIB = 1024
@@ -14,8 +15,8 @@ class Settings:
     Names that end with ``_bytes`` are bytes; ``_timeout``, ``_interval`` and ``_pause`` are seconds.
 
     Raises:
-        ValueError: A limit is not above zero, ``lane`` is neither ``"auto"`` nor ``"portable"``, or ``pong_timeout`` is
-            not less than ``ping_interval``.
+        ValueError: A limit is not a number above zero, bytes or a count are not an ``int``, ``lane`` is neither
+            ``"auto"`` nor ``"portable"``, or ``pong_timeout`` is not less than ``ping_interval``.
     """
 
     max_message_bytes: int = 64 * KIB
@@ -148,8 +149,15 @@ class Settings:
         if self.lane not in ("auto", "portable"):
             raise ValueError(f"Settings.lane must be 'auto' or 'portable', not {self.lane!r}")
         for field in fields(self):
-            value = getattr(self, field.name)
-            if isinstance(value, (int, float)) and not isinstance(value, bool) and value <= 0:
-                raise ValueError(f"Settings.{field.name} must be above zero, not {value!r}")
+            if field.type in (int, float):
+                _check(field.name, getattr(self, field.name), is_whole=field.type is int)
         if self.pong_timeout >= self.ping_interval:
             raise ValueError("Settings.pong_timeout must be less than ping_interval")
+
+
+def _check(name: str, value: object, *, is_whole: bool) -> None:
+    kinds = (int,) if is_whole else (int, float)
+    if isinstance(value, bool) or not isinstance(value, kinds) or isnan(value):
+        raise ValueError(f"Settings.{name} must be {'an int' if is_whole else 'a number'}, not {value!r}")
+    if value <= 0:
+        raise ValueError(f"Settings.{name} must be above zero, not {value!r}")
