@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from ..identity import Sender
@@ -56,7 +56,8 @@ def sender_json(sender: Sender | None) -> bytes:
     """Return public information about a client, as it travels; empty for none."""
     if sender is None:
         return b""
-    fields = {name: each.decode() if isinstance(each, bytes) else each for name, each in asdict(sender).items()}
+    info, channel_info = sender.info.decode(), sender.channel_info.decode()
+    fields = {"client": sender.client, "user": sender.user, "info": info, "channel_info": channel_info}
     return json.dumps(fields, separators=(",", ":")).encode()
 
 
