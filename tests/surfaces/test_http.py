@@ -525,7 +525,7 @@ async def test_leaving_before_the_first_value_ends_the_run() -> None:
         exchange.leave()
         await until(ended.is_set)
         await until(exchange.task.done)
-    assert (exchange.status, exchange.task.exception()) == (0, None)
+    assert (exchange.lines, exchange.task.exception()) == ([], None)
 
 
 async def test_client_that_takes_nothing_is_given_up() -> None:

@@ -18,20 +18,25 @@ pytestmark = pytest.mark.anyio
 class Response(StreamedResponse):
     """A response whose body is in the test's hand, and which records what happens to it."""
 
-    def __init__(self, hub: Hub) -> None:
+    def __init__(self, hub: Hub, first: bytes = b"a", last: bytes = b"z") -> None:
         super().__init__(hub, "'/'", HEADERS, "text/event-stream")
         self.happened: list[str] = []
+        self.first, self.last = first, last
         self.may_end = asyncio.Event()
         self.may_end.set()
 
     async def _begin(self) -> None:
         self.happened.append("begun")
-        self.lane.write(b"a", 1)
+        self._write(self.first)
 
     async def _end(self) -> None:
         await self.may_end.wait()
-        self.lane.write(b"z", 1)
+        self._write(self.last)
         self.happened.append("ended")
+
+    def _write(self, part: bytes) -> None:
+        if part:
+            self.lane.write(part, 1)
 
     def refuse(self, status: int, detail: object) -> None:
         """End at once."""
@@ -155,3 +160,11 @@ async def test_server_that_cancels_the_request(hub: Hub) -> None:
     await asyncio.wait([request.task])
     assert request.task.cancelled()
     assert (request.body, response.happened) == (b"az", ["begun", "ended"])
+
+
+async def test_client_that_leaves_before_the_first_byte(hub: Hub) -> None:
+    """A client that leaves before anything was written gets an empty answer: middleware may wait for one."""
+    request = Request(response := Response(hub, first=b"", last=b""))
+    request.inbound.put_nowait({"type": "http.disconnect"})
+    await request.task
+    assert (response.is_gone, request.body, request.is_complete) == (True, b"", True)

@@ -6,6 +6,7 @@ A POST to a stream, Server-Sent Events of a feed or topic, and the multiplexed c
 import logging
 from abc import abstractmethod
 from collections.abc import Mapping
+from contextlib import suppress
 from math import inf
 
 from anyio import CancelScope, move_on_after
@@ -59,12 +60,19 @@ class StreamedResponse(StreamingResponse, Reader, Admitted):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the response, to its end."""
         if scope["method"] == "HEAD":  # it has no body to wait for
-            await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-            await send({"type": "http.response.body", "body": b""})
+            await self._send_empty(send)
         else:
             await self._serve(scope, receive, send)
+            if self.is_gone and not self.lane.started:
+                # Servers drop it. Without an answer, Starlette's BaseHTTPMiddleware would raise an error.
+                with suppress(Exception):  # servers raise errors of any kind for a client that has left
+                    await self._send_empty(send)
         if self.background is not None:
             await self.background()
+
+    async def _send_empty(self, send: Send) -> None:
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        await send({"type": "http.response.body", "body": b""})
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         Reader.__init__(self, receive)  # not before: the task that serves the request reads it
