@@ -1,21 +1,23 @@
 """The properties of both formats."""
 
 import json
-import sys
 from collections.abc import Callable
-from types import FrameType
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.calls import calls_in
 from tests.centrifuge.samples import IDS, PUBLICATIONS, PUSHES, SUBSCRIBED
 from tests.centrifuge.sides import SIDES, Fields, Side
 from wirespeed.centrifuge import messages as m
 from wirespeed.centrifuge.codec import MAX_FIELDS, Codec
 from wirespeed.centrifuge.json_codec import JSON
 from wirespeed.centrifuge.protobuf import PROTOBUF
+
+CODECS = "wirespeed/centrifuge"
+"""The part of a path that codecs have in common."""
 
 both = pytest.mark.parametrize("codec", [JSON, PROTOBUF], ids=lambda codec: codec.name)
 
@@ -67,7 +69,7 @@ def test_a_long_command_is_not_read_to_its_end(side: Side, command: Callable[[in
     def steps(count: int) -> int:
         frame = side.frame([{"id": 6, "rpc": {}}, {"id": 7, **command(count)}, {"id": 8, "rpc": {}}])
         commands: list[Any] = []
-        taken = calls_in(lambda: commands.extend(side.codec.commands(frame)))
+        taken = calls_in(CODECS, lambda: commands.extend(side.codec.commands(frame)))
         assert [each.id for each in commands] == [6, 7, 8]
         assert [isinstance(each, m.Malformed) for each in commands] == [False, True, False]
         assert "too many" in commands[1].problem
@@ -85,7 +87,7 @@ def test_subscribes_are_counted_without_reading_them(side: Side) -> None:
         subscribe = {"id": 7, "subscribe": {"channel": "c", "tf": filter_}}
         frame = side.frame([{"id": 6, "rpc": {}}, subscribe, subscribe])
         counted: list[int] = []
-        taken = calls_in(lambda: counted.append(side.codec.subscribes(frame)))
+        taken = calls_in(CODECS, lambda: counted.append(side.codec.subscribes(frame)))
         assert counted == [2]
         return taken
 
@@ -103,7 +105,7 @@ def test_subscribes_end_at_what_cannot_be_read() -> None:
     """A frame of commands that cannot be read costs the same whatever their number: the first one ends the counting."""
     unreadable = b"\1\0"
     ten, many = unreadable * 10, unreadable * 10_000
-    assert calls_in(lambda: PROTOBUF.subscribes(ten)) == calls_in(lambda: PROTOBUF.subscribes(many))
+    assert calls_in(CODECS, lambda: PROTOBUF.subscribes(ten)) == calls_in(CODECS, lambda: PROTOBUF.subscribes(many))
 
 
 def test_members_of_a_command_are_fields() -> None:
@@ -119,19 +121,3 @@ def test_all_commands_are_counted(codec: Codec, sizes: list[int]) -> None:
     """The number of commands in a frame is known without reading them, whatever their sizes."""
     side = next(each for each in SIDES if each.codec is codec)
     assert codec.count(side.frame([{"rpc": {"method": "x" * size}} for size in sizes])) == max(len(sizes), 1)
-
-
-def calls_in(work: Callable[[], object]) -> int:
-    """Return the number of calls of functions of the codecs in a work."""
-    calls = 0
-
-    def note(frame: FrameType, event: str, _: object) -> None:
-        nonlocal calls
-        calls += event == "call" and "wirespeed/centrifuge" in frame.f_code.co_filename
-
-    sys.setprofile(note)
-    try:
-        work()
-    finally:
-        sys.setprofile(None)
-    return calls
