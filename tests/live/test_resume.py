@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
+from contextvars import ContextVar
 from typing import Annotated, Any
 
 import pytest
@@ -264,6 +265,32 @@ async def test_a_run_for_each_message() -> None:
             await second.send_text("c")
             assert [await second.receive() for _ in range(5)] == ["a2", "b1", "b2", "c1", "c2"]
             await second.disconnect(1000)
+
+
+async def test_runs_see_the_variables_of_the_first_connection() -> None:
+    """Each run has the variables that the dependencies of the first connection have set, as it has their values."""
+    user: ContextVar[str] = ContextVar("user")
+    app, seen = FastAPI(), list[str]()
+
+    async def current(x_user: Annotated[str, Header()]) -> None:
+        user.set(x_user)
+
+    @Live(app).stream("/each", resume=NEVER, dependencies=[Depends(current)])
+    async def each(message: Text) -> AsyncIterator[str]:
+        seen.append(user.get())
+        yield message
+
+    async with lifespan(app), connect(app, "/each?resume=1", headers={"x-user": "first"}) as first:
+        run = await begun(first)
+        await first.send_text("a")
+        assert await first.receive() == "a"
+        first.lose()
+        async with connect(app, f"/each?run={run}&since=1", headers={"x-user": "second"}) as second:
+            await second.receive_json()
+            await second.send_text("b")
+            assert await second.receive() == "b"
+            await second.disconnect(1000)
+    assert seen == ["first", "first"]
 
 
 async def failed(scene: Scene) -> str:

@@ -3,6 +3,7 @@
 import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine
+from contextvars import Context
 from typing import Any
 
 from .inbox import Inbox
@@ -25,6 +26,8 @@ class Runs(ABC):
         self._stopped = False
         self._size = 0
         """Bytes of the message of the current run."""
+        self.context: Context | None = None
+        """Context of the runs; None for that of the offers, if these are the connection's own."""
         self.cancelling = False
         """True if the current run was cancelled. That happens only once, so that its ``finally`` blocks can finish."""
 
@@ -60,7 +63,8 @@ class Runs(ABC):
     def _run(self, message: Any, size: int = 0) -> None:
         self.cancelling = False
         self._size = size
-        self._task = create_task(self._begin(message))
+        context = None if self.context is None else self.context.copy()
+        self._task = create_task(self._begin(message), context)
         self._task.add_done_callback(self._ended)
 
     def _ended(self, task: "asyncio.Task[object]") -> None:

@@ -6,6 +6,7 @@ has ended. A connection only takes what the run has written, and passes messages
 
 import asyncio
 from collections.abc import Mapping
+from contextvars import copy_context
 from typing import Any
 
 from anyio import CancelScope
@@ -72,6 +73,7 @@ class _KeptConversation(StreamConversation):
         self._arguments = arguments
         self._failure = None
         self._runs = self._make_runs()
+        self._runs.context = copy_context()  # a later connection may offer messages, with variables of its own
         self._kept = run
         self._over = asyncio.Event()
         self._close: tuple[int, str] | None = None
