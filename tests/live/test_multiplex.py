@@ -615,6 +615,35 @@ async def test_commands_wait_for_the_subscription(app: FastAPI, live: Live, side
         assert gate.came == 1
 
 
+@pytest.mark.parametrize("how", ["client", "server", "complete"])
+async def test_publishing_to_a_subscription_that_ends(
+    app: FastAPI, live: Live, side: Side, how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A message that is being handled when its subscription ends is answered, and so are those behind it."""
+    monkeypatch.setattr("wirespeed.surfaces.handling.HANDLING_TIMEOUT", 0.01)  # this handler never ends by itself
+    news, began = news_of(live), list[str]()
+
+    @news.on_message
+    async def take(text: Annotated[str, Message()]) -> None:
+        began.append(text)
+        await asyncio.Event().wait()
+
+    async with lifespan(app), speaking(app, side) as speaker:
+        await speaker.subscribed("news")
+        ids = await speaker.say(*[{"publish": {"channel": "news", "data": text}} for text in "abc"])
+        await until(lambda: began)
+        if how == "client":
+            await speaker.say({"unsubscribe": {"channel": "news"}})
+        elif how == "server":
+            await live.revoke(feed=news)
+        else:
+            news.complete()
+        errors = [(await speaker.reply(id_))["error"] for id_ in ids]
+        assert [each["code"] for each in errors] == [103] * 3
+        assert began == ["a"]
+        assert live.statistics().refused["subscription ended"] == 3
+
+
 async def test_unsubscribing_while_subscribing(app: FastAPI, live: Live, side: Side) -> None:
     """The subscription ends as soon as it exists; nothing of the channel follows."""
     gate = Gate()

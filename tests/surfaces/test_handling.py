@@ -13,7 +13,7 @@ from wirespeed.codec import decoder
 from wirespeed.definitions import Handler
 from wirespeed.errors import InboxFull
 from wirespeed.hub import Hub
-from wirespeed.runs.outcome import Completed, Failed, Refused
+from wirespeed.runs.outcome import Cancelled, Completed, Failed, Refused
 from wirespeed.surfaces.handling import Handled, Handling
 from wirespeed.surfaces.runs import Invalid
 
@@ -101,7 +101,7 @@ async def test_inbox_is_bounded() -> None:
 
 
 async def test_handler_that_does_not_end_is_cancelled(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A client that has left does not hold its handler for longer than the timeout, nor the messages behind it."""
+    """A client that has left holds neither its handler for long nor the messages behind it; each is answered."""
     monkeypatch.setattr("wirespeed.surfaces.handling.HANDLING_TIMEOUT", 0.01)
     happened: list[str] = []
 
@@ -112,9 +112,30 @@ async def test_handler_that_does_not_end_is_cancelled(monkeypatch: pytest.Monkey
         finally:
             happened.append("ended")
 
-    messages = handling(take, Answers())
-    messages.offer("a", 1)
-    messages.offer("b", 1)
+    answers = Answers()
+    messages = handling(take, answers)
+    for number, text in enumerate("abc"):
+        messages.offer(text, 1, number)
     await until(lambda: happened)
     await messages.finish()
     assert happened == ["a", "ended"]
+    assert [(about, type(ended)) for about, ended in answers.given] == [(number, Cancelled) for number in range(3)]
+
+
+async def test_handler_that_is_cancelled_before_its_first_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A message is answered even if its handling has just begun when the time is over."""
+
+    async def out_of_time(self: Handling) -> None:
+        raise TimeoutError
+
+    async def take(text: str, user: str) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(Handling, "idle", out_of_time)
+    answers = Answers()
+    messages = handling(take, answers)
+    messages.offer("a", 1, 0)
+    await messages.finish()
+    ((about, ended),) = answers.given
+    assert about == 0
+    assert isinstance(ended, Cancelled)

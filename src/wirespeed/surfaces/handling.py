@@ -9,7 +9,7 @@ from typing import Any
 from ..definitions import Handler
 from ..hub import Hub
 from ..runs.inbox import Budget, Inbox
-from ..runs.outcome import Outcome, run_in_thread
+from ..runs.outcome import Cancelled, Outcome, run_in_thread
 from ..runs.overlap import Broken, QueuedRuns
 from .runs import Invalid, run_for_client
 
@@ -75,12 +75,19 @@ class Handling(QueuedRuns):
         self._inbox.clear()
 
     async def finish(self) -> None:
-        """Handle the messages that the client sent before it left; after ``HANDLING_TIMEOUT`` seconds, cancel them."""
+        """Handle the messages that the client sent before it left; after ``HANDLING_TIMEOUT`` seconds, cancel them.
+
+        Each of them is answered: on a connection of many channels, the client may only have left this one.
+        """
         with suppress(TimeoutError):
             async with asyncio.timeout(HANDLING_TIMEOUT):
                 await self.idle()
+        self._stopped = True
+        await asyncio.sleep(0)  # a task that is cancelled before its first turn would not answer
         await self.stop()
-        self._inbox.clear()
+        while self._inbox:
+            _, about = self._inbox.pop()
+            await self._answer(about, Cancelled(asyncio.CancelledError()))
 
 
 async def handle(

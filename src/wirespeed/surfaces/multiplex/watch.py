@@ -37,6 +37,9 @@ from .reserved import GROWS, wanted
 from .window import Window, WindowedOutlet
 from .wires import PubWire, info_of
 
+NOT_HANDLED = codes.PERMISSION_DENIED._replace(message="The subscription has ended.", name="subscription ended")
+"""Error of a publish command whose subscription has ended before its handler."""
+
 
 class Watch(Watching, Listener):
     """A subscription to a feed or topic.
@@ -235,8 +238,10 @@ class Watch(Watching, Listener):
             raise CommandRefused(inbox_full(error)) from None
 
     async def _handled(self, id_: int, ended: Handled) -> None:
-        if not isinstance(ended, Cancelled):  # the client has left
+        if not isinstance(ended, Cancelled):
             self._link.published(id_, handler_error(ended))
+        elif not self._link.is_over:  # the client has left this channel, or had to
+            self._link.published(id_, NOT_HANDLED)
 
     def _broken(self, error: BaseException) -> None:
         note_unanswered(self._link.hub, error)
