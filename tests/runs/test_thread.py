@@ -255,6 +255,24 @@ async def test_messages_end_when_the_inbox_closes(closed_early: bool) -> None:
     assert lane.values == ["'a'", "None", "end"]
 
 
+async def test_cancelling_ends_the_wait_for_a_message() -> None:
+    """A duplex generator that waits for a message ends when its run is cancelled."""
+    lane, inbox = RecordingLane(), Inbox(10, 1000)
+
+    def values() -> Iterator[str]:
+        yield "begin"
+        yield from ThreadMessages(inbox)
+
+    going = asyncio.create_task(pump_from_thread(values, TEXTS, lane, CapacityLimiter(1), stopped=inbox.close))
+    await until(lambda: lane.values)
+    going.cancel()
+    try:
+        await until(going.done)
+    finally:
+        inbox.close()
+    assert going.cancelled()
+
+
 # The bridge
 
 

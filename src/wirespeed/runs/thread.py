@@ -27,6 +27,7 @@ async def pump_from_thread(
     lane: RunSink,
     threads: CapacityLimiter,
     wrote: Callable[[int], None] = not_counted,
+    stopped: Callable[[], None] | None = None,
 ) -> None:
     """Write everything that a synchronous iterable yields to a lane.
 
@@ -35,6 +36,7 @@ async def pump_from_thread(
 
     Args:
         wrote: Called after each write with the number of its values.
+        stopped: Called once no more values are taken: ends the iterable's wait for something else, such as a message.
 
     Raises:
         Exception: The iterable or the encoder raised it. All values before it were written.
@@ -57,7 +59,7 @@ async def pump_from_thread(
         return not lane.closing()
 
     if not lane.closing():
-        await Bridge(start, framed, len, PIECE).run(take, threads)
+        await Bridge(start, framed, len, PIECE, stopped).run(take, threads)
 
 
 async def _ended(work: "asyncio.Future[Any]") -> None:
@@ -82,15 +84,22 @@ class Bridge(Generic[T]):
 
     Args:
         room: Size of the items that may wait in between. One item always may.
+        stopped: Called in the event loop once no more items are taken.
     """
 
     def __init__(
-        self, start: Callable[[], Iterable[Any]], convert: Callable[[Any], T], size: Callable[[T], int], room: int
+        self,
+        start: Callable[[], Iterable[Any]],
+        convert: Callable[[Any], T],
+        size: Callable[[T], int],
+        room: int,
+        stopped: Callable[[], None] | None = None,
     ) -> None:
         self._start = start
         self._convert = convert
         self._size_of = size
         self._most = room
+        self._on_stopped = stopped
         self._loop = asyncio.get_running_loop()
         self._room = threading.Condition()
         self._items: list[T] = []
@@ -159,6 +168,8 @@ class Bridge(Generic[T]):
         with self._room:
             self._stopped = True
             self._room.notify()
+        if self._on_stopped is not None:
+            self._on_stopped()
 
 
 class ThreadMessages(Iterator[Any]):

@@ -154,9 +154,11 @@ async def run_stream(
     if not stream.synchronous:
         await pump(stream.function(**arguments), encoder, sink, wrote)
         return
+    stopped: Callable[[], None] | None = None
     if stream.intake is Intake.ALL and stream.parameter is not None:
-        arguments = {**arguments, stream.parameter: ThreadMessages(arguments[stream.parameter])}
-    await pump_from_thread(lambda: stream.function(**arguments), encoder, sink, hub.lanes.threads(), wrote)
+        inbox = arguments[stream.parameter]
+        arguments, stopped = {**arguments, stream.parameter: ThreadMessages(inbox)}, inbox.close
+    await pump_from_thread(lambda: stream.function(**arguments), encoder, sink, hub.lanes.threads(), wrote, stopped)
 
 
 def decoded(hub: Hub, title: str, decoder: Decoder[Any], message: str | bytes, failed: str) -> Any:
