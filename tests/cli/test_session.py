@@ -21,5 +21,5 @@ def test_faults_of_the_input_are_listed() -> None:
 
 @pytest.mark.parametrize("detail", [["bad"], [1, None], [{"loc": 7}], [{"loc": ["body"]}, "bad"]])
 def test_own_detail_may_have_any_form(detail: Any) -> None:
-    """A detail that is not FastAPI's is no error of the command."""
+    """A detail that is not FastAPI's does not end the command with an error of its own."""
     assert "/call: Refused. (status 422)." in refusal(detail)
