@@ -15,6 +15,7 @@ from tests.centrifuge.test_fossil import applied
 from tests.lanes.turns import turns, until
 from tests.live.multiplexing import Speaker, speaking
 from tests.live.source import End, Source
+from tests.live.test_multiplex import Gate
 from wirespeed import Live, Message, Sender, Settings, Tagged, Topic, current_sender, is_subscribed
 from wirespeed.testing import connect, lifespan
 
@@ -284,6 +285,50 @@ async def test_recovery_while_it_is_published(app: FastAPI, live: Live, side: Si
         while seen[-1] <= published:
             seen.append(await speaker.pub("values"))
         assert seen == list(range(1, published + 2))
+
+
+async def test_loader_that_hangs_holds_up_no_others(app: FastAPI, live: Live, side: Side) -> None:
+    """A returning client gets the channels that are ready while the loader of another one waits."""
+    gate, slow = asyncio.Event(), live.topic("/slow", int, keep=10)
+
+    @slow.load
+    async def load() -> list[int]:
+        await gate.wait()
+        return [1]
+
+    values_of(live, keep=10)
+    async with lifespan(app), speaking(app, side) as speaker:
+        (slowly,) = await speaker.say({"subscribe": {"channel": "slow", "recover": True}})
+        (visiting,) = await speaker.say({"history": {"channel": "slow?other=1", "limit": 1}})
+        await speaker.subscribed("values", recover=True)
+        gate.set()
+        assert data((await speaker.reply(slowly))["subscribe"]) == [1]
+        assert data((await speaker.reply(visiting))["history"]) == [1]
+
+
+async def test_recovery_that_waits_for_room(app: FastAPI, side: Side) -> None:
+    """What is lost while a reply waits for room is not missing silently: the client has not recovered."""
+    live, gate = Live(app, settings=Settings(max_waiting_bytes=1000)), Gate()
+    topic, other = live.topic("/values", int, keep=3, dependencies=[Depends(gate)]), live.topic("/other", str)
+    async with lifespan(app), speaking(app, side, max_waiting=1) as speaker:
+        await speaker.subscribed("other")
+        topic.publish(1)
+        (id_,) = await speaker.say({"subscribe": {"channel": "values", "recover": True}})
+        await until(lambda: gate.came == 1)
+
+        def is_full() -> bool:
+            other.publish("x" * 2000)
+            return live.connections()[0].waiting > 1000
+
+        while not is_full():  # until the client's buffer is full, too
+            await until(is_full)
+            await turns(20)
+        gate.open()
+        await turns(50)
+        for number in range(2, 12):
+            topic.publish(number)
+        reply = (await speaker.reply(id_))["subscribe"]
+        assert (reply.get("recovered", False), reply["offset"]) == (False, 11)
 
 
 def last(position: Fields, pubs: list[Fields]) -> Fields:

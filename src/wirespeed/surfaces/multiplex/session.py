@@ -157,7 +157,8 @@ class MultiplexSession(Reachable):
                 admission.check_revoked(link.hub.name(watched, watched.key.text(values)))
                 await self._handle(watched, admission, command)
             else:
-                async with link.answering(), Watching(link.hub, refusing(), watched, admission.arguments) as place:
+                # A loader may take long: other answers do not wait for it.
+                async with Watching(link.hub, refusing(), watched, admission.arguments) as place, link.answering():
                     admission.check_revoked(place.name)
                     link.peer.reply(command.id, await self._answered(command, place))
                     link.write()

@@ -2,8 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection
-from contextlib import nullcontext
+from collections.abc import AsyncIterator, Callable, Collection
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from contextvars import copy_context
 from dataclasses import dataclass
 from functools import partial
@@ -126,9 +126,7 @@ class Subscriptions:
             admitting.since = since
             async with admitting as admission:
                 delivery = self._delivery(subscription, admission, command, grant)
-                # A reply that recovers may be long: it is made when there is room for it.
-                is_long = command.recover and not subscription.is_server_side
-                async with link.answering() if is_long else nullcontext(), delivery:
+                async with self._entered(subscription, command, delivery):
                     self._check(subscription, delivery, admission, own)
                     result = self._admitted(subscription, delivery, command, grant)
                     await self._reply(subscription, result, command.id, via)
@@ -152,6 +150,18 @@ class Subscriptions:
                 self._not_subscribed(subscription, command, error or codes.INTERNAL, via)
             elif error is not None and not link.is_over:
                 link.unsubscribe(subscription, codes.FAILED)  # nothing happens if it has ended already
+
+    @asynccontextmanager
+    async def _entered(
+        self, subscription: Subscription[Delivery], command: m.Subscribe, delivery: Watch | Run
+    ) -> AsyncIterator[None]:
+        """Enter what serves a subscription. A reply that recovers may be long: it is made when there is room for it."""
+        is_long = command.recover and not subscription.is_server_side
+        room: AbstractAsyncContextManager[None] = self._link.answering() if is_long else nullcontext()
+        # A loader may take long: other subscriptions do not wait for it. A kept run is taken over when there is room.
+        first, second = (delivery, room) if isinstance(delivery, Watch) else (room, delivery)
+        async with first, second:
+            yield
 
     def _again(self, found: Found, name: ChannelName, token: str, delivery: Watch | Run) -> Admission:
         """Return another decision of the app about a client that it has admitted."""

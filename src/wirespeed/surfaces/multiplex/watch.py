@@ -97,6 +97,9 @@ class Watch(Watching, Listener):
         """Return the reply to the subscribe; after it, the watch can start."""
         assert self.ticket is not None
         link, is_server_side = self._link, self._subscription.is_server_side
+        if command.recover:  # there was a wait for room meanwhile: the log may have dropped what follows its position
+            key, log, values, *_ = self.ticket
+            self.ticket = key.ticket(log, values, Position(command.epoch, command.offset))
         self._wire = link.site.wire(
             link.codec, command, self.watched, self.name, batches=self._batches, grows=self._grows
         )
