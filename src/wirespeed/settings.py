@@ -124,7 +124,7 @@ class Settings:
     max_channel_bytes: int = 255
     """Bytes that a channel's name may have; a longer one is refused with error 107."""
 
-    max_key_bytes: int = 1024
+    max_key_bytes: int = 4 * KIB
     """Bytes that a key may have in an address, outside the multiplexed connection; a longer one is refused with 414."""
 
     ping_interval: float = 25.0

@@ -61,12 +61,12 @@ def places(hub: Hub, news: TopicDefinition[..., Any]) -> int:
 
 
 async def test_long_keys_are_refused(app: FastAPI, live: Live) -> None:
-    """A key in an address has at most 1,024 bytes; the app itself publishes under any."""
+    """A key in an address has at most 4,096 bytes; the app itself publishes under any."""
 
     @live.topic("/room", str, keep="latest")
     def room(name: str) -> None: ...
 
-    longest, longer = "é" * 508 + "e", "é" * 509  # beside name=''
+    longest, longer = "é" * 2044 + "e", "é" * 2045  # beside name=''
     async with lifespan(app):
         for name in (longest, longer):
             await room.publish("hello", name)

@@ -86,7 +86,7 @@ class Handling(QueuedRuns):
         await asyncio.sleep(0)  # a task that is cancelled before its first turn would not answer
         await self.stop()
         while self._inbox:
-            _, about = self._inbox.pop()
+            (_, about), _ = self._inbox.pop()
             await self._answer(about, Cancelled(asyncio.CancelledError()))
 
 
