@@ -307,7 +307,7 @@ async def test_loader_that_hangs_holds_up_no_others(app: FastAPI, live: Live, si
 
 
 async def test_recovery_that_waits_for_room(app: FastAPI, side: Side) -> None:
-    """What is lost while a reply waits for room is not missing silently: the client has not recovered."""
+    """A client loses nothing silently while its reply waits for room: it has not recovered then."""
     live, gate = Live(app, settings=Settings(max_waiting_bytes=1000)), Gate()
     topic, other = live.topic("/values", int, keep=3, dependencies=[Depends(gate)]), live.topic("/other", str)
     async with lifespan(app), speaking(app, side, max_waiting=1) as speaker:
