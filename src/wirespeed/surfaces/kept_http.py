@@ -45,9 +45,15 @@ def respond_kept(
     if not asked.run:
         assert stream.resume is not None
         identity = identity_in(request.scope)
-        begin = partial(hub.kept.begin, owner, owner.user, stream.resume, identity, stream.title)
+        make = partial(hub.kept.begin, owner, owner.user, stream.resume, identity, stream.title)
         size = request.kept if isinstance(request, BoundedRequest) else 0
-        return _HostingResponse(stream, hub, arguments, body, begin, size)
+
+        def begin() -> KeptRun:
+            run = make()
+            run.held = lambda: size
+            return run
+
+        return _HostingResponse(stream, hub, arguments, body, begin)
     try:
         run = hub.kept.find(asked.run, owner)
         run.journal.check(asked.since)
@@ -128,27 +134,10 @@ class _KeptResponse(RunResponse, Taker):
 
 
 class _HostingResponse(_KeptResponse):
-    """The response that has begun a run. The app's dependencies stay open until the run has ended.
-
-    Args:
-        size: Bytes of the message.
-    """
-
-    def __init__(
-        self,
-        stream: Stream,
-        hub: Hub,
-        arguments: Mapping[str, Any],
-        body: Body,
-        run: Callable[[], KeptRun],
-        size: int,
-    ) -> None:
-        super().__init__(stream, hub, arguments, body, run)
-        self._size = size
+    """The response that has begun a run. The app's dependencies stay open until the run has ended."""
 
     async def _serve_kept(self, scope: Scope, receive: Receive, send: Send) -> None:
-        run, size = self._kept, self._size
-        run.held = lambda: size
+        run = self._kept
         generator = create_task(self._generate())
         run.on_given_up = partial(_cancel, generator)
         generator.add_done_callback(lambda _: run.finish(Cancelled(asyncio.CancelledError())))  # given up too early
