@@ -4,7 +4,7 @@ Several workers of granian are not started here: now and then, one of them misse
 """
 
 from tests.brokers.valkey import Valkey
-from tests.clients import state
+from tests.clients import get, state
 from tests.servers import serve
 from tests.waiting import wait_until
 
@@ -23,6 +23,15 @@ def test_several_workers_of_hypercorn() -> None:
     with serve(APP, server="hypercorn", options=["--workers", "2"]) as running:
         wait_until(lambda: running.output().count("Running on http") == 2, running.output)
         assert running.output().count("runs 2 worker processes") == 1
+
+
+def test_workers_of_a_mounted_app() -> None:
+    """No lifespan runs in a mounted app: each worker logs the warning when the app is first used there."""
+    with serve("tests.apps.mounted:app", env={"WEB_CONCURRENCY": "2"}) as running:
+        assert "worker processes" not in running.output()
+        for _ in range(2):
+            get(running, "/inner/news")
+        assert 1 <= running.output().count("runs 2 worker processes") <= 2
 
 
 def test_one_worker_is_not_warned_of() -> None:

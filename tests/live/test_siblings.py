@@ -6,12 +6,19 @@ import sys
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
+from starlette.middleware.base import BaseHTTPMiddleware, RequestResponseEndpoint
+from starlette.requests import Request
+from starlette.responses import Response
 
-from wirespeed import Live
+from wirespeed import Live, LiveRouter
 from wirespeed.live.siblings import workers
-from wirespeed.testing import lifespan
+from wirespeed.testing import connect, lifespan
 
 pytestmark = pytest.mark.anyio
+
+
+async def unchanged(request: Request, call_next: RequestResponseEndpoint) -> Response:
+    return await call_next(request)
 
 
 async def warnings(caplog: pytest.LogCaptureFixture, *, with_topic: bool = True) -> list[str]:
@@ -75,6 +82,29 @@ async def test_app_without_feeds_and_topics_is_not_warned(
     """A stream belongs to one client: any number of workers may serve it."""
     monkeypatch.setenv("WEB_CONCURRENCY", "4")
     assert await warnings(caplog, with_topic=False) == []
+
+
+@pytest.mark.parametrize("path", ["/inner/news/latest", "/inner/live/websocket"])
+async def test_mounted_app_is_warned_of_when_it_is_used(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    """No lifespan runs in a mounted app: its first client makes it log what others log at startup, once."""
+    monkeypatch.setenv("WEB_CONCURRENCY", "4")
+    inner, app = FastAPI(), FastAPI()
+    router = LiveRouter(prefix="/news")
+    router.topic("/latest", str)
+    Live(inner)
+    inner.include_router(router)
+    inner.add_middleware(BaseHTTPMiddleware, dispatch=unchanged)
+    app.mount("/inner", inner)
+    async with lifespan(app):
+        assert caplog.messages == []
+        for _ in range(2):
+            async with connect(app, path):
+                pass
+    middleware, siblings = caplog.messages
+    assert middleware.startswith("Middleware that sees only HTTP: tests.live.test_siblings.unchanged.")
+    assert siblings.startswith("This server runs 4 worker processes")
 
 
 def test_commands_for_another_process_are_warned_of_once(caplog: pytest.LogCaptureFixture) -> None:

@@ -28,6 +28,7 @@ from ..definitions import (
 from ..definitions.inlet import Inlet, running
 from ..errors import BacklogFull, BindingError, BrokerDown, DeclarationError, Stopped
 from ..isolation import failure, isolated
+from ..lanes.lane import nothing
 from ..log.base import Entry, Marks
 from ..log.position import Position
 from ..runs.outcome import Refusal, no_refusal
@@ -88,6 +89,7 @@ class Hub(AppHub):
         rechecks: Guards of clients, called again and again.
         refused: Counts a refusal, and logs it; see :meth:`Refusals.note`.
         send_timeout: Seconds that the broker has for the last values when the app stops.
+        on_start: Called once, when the engine starts next: with the app, or without a lifespan when it is first used.
         why_stopped: Reason for which nothing is published once the app has stopped.
         unsent: Bytes of publications and completions that did not reach the broker when the app stopped last.
     """
@@ -125,7 +127,7 @@ class Hub(AppHub):
         self._broker_required = broker_required
         self._names: dict[Watched[Any, Any], str] = {}
         self._keys = Keys(self._names, self.keys, self.processes)
-        self.send_timeout, self.unsent = SEND_TIMEOUT, 0
+        self.send_timeout, self.unsent, self.on_start = SEND_TIMEOUT, 0, nothing
         self._is_stopped, self.why_stopped = False, STOPPED
         self._postbox = Postbox(settings.max_publish_backlog_bytes)
         self._starting: asyncio.Lock | None = None
@@ -237,7 +239,9 @@ class Hub(AppHub):
             self._postbox.on_take = engine.clock.publish_since
             self._postbox.open(loop, self._publish_posted)
             self._stack = self._stack.pop_all()
-            return engine
+        on_start, self.on_start = self.on_start, nothing
+        on_start()
+        return engine
 
     def _share_members(self, engine: Engine) -> None:
         broker = self._broker

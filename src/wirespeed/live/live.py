@@ -138,11 +138,11 @@ class Live(Declares):
         note(app)
         origins, made = Origins(allowed_origins), named(broker, namespace)
         self._hub = Hub(settings or Settings(), made, broker_required=broker_required, refusal=feed_refusal)
+        self._hub.on_start = partial(self._warn, at_startup=False)
         entrance = Entrance(app)
         site = Site(self._hub, entrance.find, authenticator_of(authenticate), entrance.has_calls)
         app.state.wirespeed = Serving(self._hub, origins, site, prefix)
         app.state.wirespeed_entrance = entrance
-        app.router.routes.insert(0, Gate(entrance))
         self._add_routes(prefix, publish_key, entrance)
         self._console = add_console(app, console, prefix, self._hub, entrance.apart)
         add_document(app, prefix, console.dependencies if isinstance(console, Console) else ())
@@ -155,6 +155,7 @@ class Live(Declares):
         explain_refusals(app)
 
     def _add_routes(self, prefix: str | None, publish_key: str | None, entrance: Entrance) -> None:
+        self._app.router.routes.insert(0, Gate(entrance))
         if publish_key is not None:
             if prefix is None:
                 raise ValueError("publish_key needs a prefix, below which programs publish")
@@ -272,16 +273,20 @@ class Live(Declares):
     def _bind(self, watched: Watched[Any, Any]) -> None:
         self._hub.bind(watched, watched.path)
 
+    def _warn(self, *, at_startup: bool) -> None:
+        """Log what does not work as the app is served. No lifespan runs in a mounted app: there, it is done later."""
+        definitions = [placed.definition for placed, _ in definitions_of(self._app)]
+        if definitions:
+            warn_of_middleware(self._app)
+        if any(isinstance(each, Watched) for each in definitions) and not self._hub.has_broker():
+            warn_of_siblings(at_startup=at_startup)
+
     @asynccontextmanager
     async def _lifespan(self, app: FastAPI) -> AsyncIterator[None]:
         self._check_complete()
-        definitions = bind_all(app, self._hub)
-        for placed, route in definitions:
+        for placed, route in bind_all(app, self._hub):
             check_dependencies(placed.definition.title, route.dependant)
-        if definitions:
-            warn_of_middleware(app)
-        if self._hub.watching_all() and not self._hub.has_broker():
-            warn_of_siblings()
+        self._hub.on_start = partial(self._warn, at_startup=True)
         self._hub.traces.tracing = tracing_of(app) if self._telemetry else None
         async with self._hub:
             self._hub.declare()

@@ -19,10 +19,13 @@ WARNING = (
 )
 
 
-def warn_of_siblings() -> None:
-    """Log a warning if the server was started with several workers; only the first of them logs it."""
+def warn_of_siblings(*, at_startup: bool) -> None:
+    """Log a warning if the server was started with several workers.
+
+    At startup, only the first worker logs it. Later, each one does: the first may never have a client.
+    """
     count = workers()
-    if count > 1 and _is_first():
+    if count > 1 and (not at_startup or _is_first()):
         logger.warning(WARNING, count)
 
 
