@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from types import MappingProxyType, UnionType
 from typing import Annotated, Any, Generic, TypeVar, Union, get_args, get_origin
 
-from pydantic import PlainValidator, TypeAdapter, ValidationError
-from pydantic_core import from_json, to_json
+from pydantic import PlainValidator, TypeAdapter, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
+from pydantic_core import PydanticCustomError, from_json, to_json
 
 from .errors import InvalidMessage
 from .frames import BINARY, TEXT
@@ -31,6 +31,8 @@ MAX_DEPTH = 10
 """Most parts of an error's location."""
 MAX_TEXT = 400
 """Most characters of anything that an error quotes."""
+
+_TOO_MANY = "The message has {count} errors, too many to list."
 
 
 @dataclass(frozen=True, slots=True)
@@ -324,10 +326,26 @@ def _wrong_kind(message: str | bytes, kind: type[str] | type[bytes] | None) -> s
 def _invalid(error: ValidationError) -> InvalidMessage:
     """Return FastAPI's error for the body, bounded: an answer may not be far larger or slower than its message."""
     if (count := error.error_count()) > MAX_ERRORS:
-        return InvalidMessage(f"The message has {count} errors, too many to list.")
+        return InvalidMessage(_TOO_MANY.format(count=count))
     detail = few(error.errors(include_url=False), ("body",))
     where = ".".join(str(part) for part in detail[0]["loc"][1:])
     return InvalidMessage(f"{where}: {detail[0]['msg']}" if where else detail[0]["msg"], detail)
+
+
+def _with_few_errors(value: Any, validate: ValidatorFunctionWrapHandler) -> Any:
+    try:
+        return validate(value)
+    except ValidationError as error:
+        if (count := error.error_count()) <= MAX_ERRORS:
+            raise
+    raise PydanticCustomError("too_many_errors", _TOO_MANY, {"count": count})
+
+
+FEW_ERRORS = WrapValidator(_with_few_errors)
+"""Metadata for the type of a body: its errors become one if there are more than :data:`MAX_ERRORS`.
+
+FastAPI describes all errors, and its routes limit only what clients receive.
+"""
 
 
 def few(errors: Sequence[Any], place: tuple[str, ...] = ()) -> list[dict[str, Any]]:

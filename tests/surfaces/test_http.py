@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from typing import Annotated, Any
@@ -9,7 +10,7 @@ from typing import Annotated, Any
 import pytest
 from fastapi import BackgroundTasks, Depends, FastAPI, HTTPException, WebSocketException
 from fastapi.testclient import TestClient
-from pydantic import BaseModel
+from pydantic import AfterValidator, BaseModel
 from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.middleware.gzip import GZipMiddleware
 
@@ -320,8 +321,33 @@ def test_invalid_message_is_answered_briefly(value: Any) -> None:
     with TestClient(app) as client:
         response = client.post("/numbers", json=value)
     assert response.status_code == 422
-    assert 1 <= len(response.json()["detail"]) <= 20
-    assert len(response.content) < 20_000
+    (error,) = response.json()["detail"]
+    assert (error["type"], error["loc"]) == ("too_many_errors", ["body"])
+    assert re.fullmatch(r"The message has \d+ errors, too many to list.", error["msg"])
+    assert len(response.content) < 500
+
+
+def test_errors_of_a_message() -> None:
+    """Each of a few errors says where it is, with the input and the reason of the app's own validator."""
+    app = FastAPI()
+    live = Live(app)
+
+    def check(value: int) -> int:
+        if value < 0:
+            raise ValueError("no debts")
+        return value
+
+    @live.call("/pay")
+    async def pay(amounts: list[Annotated[int, AfterValidator(check)]]) -> int:
+        return sum(amounts)
+
+    client = TestClient(app)
+    assert client.post("/pay", json=[1, 2]).json() == 3
+    response = client.post("/pay", json=[1, -2, "x"])
+    assert [(each["loc"], each["msg"], each["input"]) for each in response.json()["detail"]] == [
+        (["body", 1], "Value error, no debts", -2),
+        (["body", 2], "Input should be a valid integer, unable to parse string as an integer", "x"),
+    ]
 
 
 def test_foreign_origin() -> None:

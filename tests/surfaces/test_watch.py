@@ -3,10 +3,10 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
-from fastapi import Depends, FastAPI, WebSocket
+from fastapi import Depends, FastAPI, Query, WebSocket
 from pydantic import BaseModel
 
 from tests.lanes.turns import turns, until
@@ -198,6 +198,18 @@ async def test_bad_position(app: FastAPI, live: Live, since: str) -> None:
     refused = await refusal(app, f"/numbers?since={since}")
     assert refused.status == 422
     assert refused.json()["detail"][0]["loc"] == ["query", "since"]
+
+
+async def test_many_bad_parameters(app: FastAPI, live: Live) -> None:
+    """However many parameters are malformed, the answer describes the first of them only."""
+
+    @live.feed("/sum")
+    async def sums(of: Annotated[tuple[int, ...], Query()]) -> AsyncIterator[int]:
+        yield sum(of)
+
+    refused = await refusal(app, "/sum?" + "&".join(["of=x"] * 200))
+    assert refused.status == 422
+    assert [each["loc"] for each in refused.json()["detail"]] == [["query", "of", number] for number in range(20)]
 
 
 @pytest.mark.parametrize("rate", ["", "fast", "0", "0.5", "-1", "nan", "-inf"])

@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.websockets import WebSocket
 
-from ..codec import adapter, decoder, encoder, plain_type
+from ..codec import FEW_ERRORS, adapter, decoder, encoder, plain_type
 from ..definitions import Call, Intake, Overlap, Stream, by_spelling, title
 from ..errors import DeclarationError
 from ..raw import RawJSON
@@ -137,14 +137,19 @@ def _declared(
     endpoint = endpoint_of(WebSocket, definition, without_message, serve)
     if respond is None or not _fits_http(definition):
         return Declared(definition, endpoint, None)
-    parameters = [_read_raw(each) for each in signature.parameters_without(None)]
+    parameters = [
+        _of_body(each) if each.name == definition.parameter else each for each in signature.parameters_without(None)
+    ]
     return Declared(definition, endpoint, endpoint_of(Request, definition, parameters, respond))
 
 
-def _read_raw(parameter: Parameter) -> Parameter:
-    """Return a parameter of an HTTP endpoint: FastAPI would decode the body, and raw JSON is the body as it is."""
+def _of_body(parameter: Parameter) -> Parameter:
+    """Return the parameter of an HTTP endpoint that takes the message.
+
+    FastAPI would decode raw JSON, which is the body as it is, and describe any number of errors in other types.
+    """
     if plain_type(parameter.annotation) is not RawJSON:
-        return parameter
+        return parameter.replace(annotation=Annotated[parameter.annotation, FEW_ERRORS])
     read = partial(_raw_body, adapter(parameter.annotation))
     return parameter.replace(annotation=Annotated[RawJSON, params.Depends(read)], default=Parameter.empty)
 

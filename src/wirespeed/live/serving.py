@@ -18,6 +18,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket
 
+from ..codec import few
 from ..declare import definition_of
 from ..definitions import Call, Definition, Stream, Watched
 from ..errors import BindingError, InvalidToken, TokenExpired, TokensUnavailable, Unavailable
@@ -239,7 +240,7 @@ async def _refuse_token(connection: HTTPConnection, error: Exception) -> Respons
 async def _refuse_invalid(websocket: WebSocket, error: WebSocketRequestValidationError) -> None:
     """Answer 422 with FastAPI's detail, if the server can answer a handshake with a response."""
     if _can_explain(websocket):
-        content = {"detail": jsonable_encoder(error.errors())}
+        content = {"detail": jsonable_encoder(few(error.errors()))}
         await websocket.send_denial_response(JSONResponse(content, status_code=422))
     else:
         await websocket_request_validation_exception_handler(websocket, error)
