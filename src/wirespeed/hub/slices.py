@@ -21,20 +21,26 @@ class Slices:
         self._problem = problem
         self._waiting: deque[Iterator[None]] = deque()
         self._is_going = False
+        self._until = 0.0
+        """End of this turn's slice, while work is going on."""
 
     def add(self, steps: Iterator[None]) -> None:
         """Run an iterator behind those that were added before, from the next turn on."""
         self._waiting.append(steps)
         if not self._is_going:
             self._is_going = True
+            self._until = perf_counter() + SLICE
             asyncio.get_running_loop().call_soon(self._go_on)
 
     def begin(self, steps: Iterator[None]) -> None:
-        """Run an iterator as :meth:`add` does, but a first slice of it now, unless others are not at their end."""
-        self._waiting.append(steps)
-        if not self._is_going:
-            self._is_going = True
-            self._go_on()
+        """Run an iterator as :meth:`add` does, but begin it now, unless others are not at their end.
+
+        All that begin in one turn of the loop share one slice.
+        """
+        is_next = not self._waiting and (not self._is_going or perf_counter() < self._until)
+        self.add(steps)
+        if is_next:
+            self._run(self._until)
 
     def finish(self) -> None:
         """Run everything to its end, now."""
@@ -45,10 +51,11 @@ class Slices:
         self._waiting.clear()
 
     def _go_on(self) -> None:
-        self._run(perf_counter() + SLICE)
         self._is_going = bool(self._waiting)
         if self._is_going:
             asyncio.get_running_loop().call_soon(self._go_on)
+            self._until = perf_counter() + SLICE
+            self._run(self._until)
 
     def _run(self, until: float) -> None:
         while self._waiting:
