@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -12,13 +14,17 @@ from tests.hub.stepping import BACKEND, running
 from tests.hub.test_members import Member
 from tests.hub.test_two_processes import processes
 from tests.hub.watching import Client, topic
+from tests.lanes.turns import counting_turns
+from tests.lanes.turns import turns as give_turns
 from wirespeed.definitions import TopicDefinition
 from wirespeed.errors import BrokerDown
-from wirespeed.hub import Hub, attendance
-from wirespeed.hub.attendance import AGE, FAREWELL, LARGE, ROUND, SharedMembers
+from wirespeed.hub import Hub, attendance, turns
+from wirespeed.hub.attendance import AGE, FAREWELL, LARGE, ROUND, SOME, SharedMembers
 
 pytestmark = pytest.mark.anyio
 
+MANY = 1000
+"""Members that are not handled in one turn of the loop."""
 SLOW = FAREWELL / 2
 """Seconds that a slow store takes."""
 NEWS: TopicDefinition[..., str] = topic(str, "/news")
@@ -214,6 +220,12 @@ async def test_member_that_joins_and_leaves_in_one_turn() -> None:
         assert [client for _, client in network.hall.members["/news"]] == ["bob-1"]
 
 
+async def passed(count: int) -> None:
+    """Give the loop turns, and the network time."""
+    await give_turns(count)
+    await running().pass_time(1)
+
+
 class Hanging:
     """Lets a process's store hang, until it is released."""
 
@@ -257,6 +269,69 @@ async def test_changes_that_wait_are_the_last_ones() -> None:
         await hanging.release()
         assert sorted(bob.told[before:]) == [("join", "dan"), ("join", "first"), ("leave", "cid")]
         assert await present(hubs[1]) == ["ann", "bob", "dan", "first"]
+
+
+class Observed:
+    """Notes the turns of the loop in which a process stores members and notifies others."""
+
+    def __init__(self, broker: SimulatedBroker, had: Callable[[], int]) -> None:
+        assert broker.members is not None
+        self._put, self._notify = broker.members.put, broker.notify
+        self._had = had
+        self.stored: list[int] = []
+        self.notified: list[int] = []
+        broker.members.put = self._put_noting  # type: ignore[method-assign]
+        broker.notify = self._notify_noting  # type: ignore[method-assign]
+
+    async def _put_noting(self, *args: Any, **kwargs: Any) -> None:
+        self.stored.append(self._had())
+        await self._put(*args, **kwargs)
+
+    def _notify_noting(self, name: str, message: bytes) -> None:
+        self.notified.append(self._had())
+        self._notify(name, message)
+
+
+async def test_many_members_are_stored_and_swept_in_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thousand members hold up no other work: not when they join or are stored again, nor when their process dies."""
+    monkeypatch.setattr(turns, "SLICE", 0.0)
+    network = Network()
+    async with processes(network) as hubs, counting_turns() as had:
+        one, other = (Observed(each, had) for each in network.brokers)
+        await join(hubs[1], "bob")
+        before = had()
+        await join(hubs[0], *map(str, range(MANY)))
+        await passed(MANY)
+        assert one.stored[0] - before >= MANY // SOME
+        assert len(one.notified) == MANY
+        assert max(Counter(one.notified).values()) <= SOME
+        for lost in (network.hall.alive, network.hall.present, network.hall.members):
+            lost.clear()
+        await running().pass_time(BEAT)
+        before = had()
+        await passed(MANY)
+        assert one.stored[-1] - before >= MANY // SOME - 10 * SOME
+        network.brokers[0].request = _fails  # type: ignore[assignment,method-assign]
+        await running().pass_time(60)
+        await passed(MANY)
+        assert len(other.notified) == MANY + 1
+        assert max(Counter(other.notified).values()) <= SOME
+
+
+async def test_client_that_leaves_while_all_are_stored_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What changes meanwhile is stored after that: nothing is left of the client."""
+    monkeypatch.setattr(turns, "SLICE", 0.0)
+    network = Network()
+    async with processes(network) as hubs:
+        *_, last = await join(hubs[0], *map(str, range(MANY)))
+        await passed(MANY)
+        for lost in (network.hall.alive, network.hall.present, network.hall.members):
+            lost.clear()
+        await running().pass_time(BEAT)
+        assert "/news" not in network.hall.members  # they are being stored
+        await leave(hubs[0], last)
+        await passed(MANY)
+        assert len(network.hall.members["/news"]) == MANY - 1
 
 
 async def test_client_with_two_subscriptions_to_a_key() -> None:

@@ -1,7 +1,7 @@
 """Attendance: the members of keys in all processes, which the broker stores, and what other processes announce."""
 
 import asyncio
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any, NamedTuple
@@ -21,6 +21,8 @@ JOIN, LEAVE = b"join", b"leave"
 """First words of the notices to a key. What follows is the name of the process and the client as JSON."""
 AT_ONCE = 200
 """Keys whose members are stored or swept at the same time."""
+SOME = 10
+"""Members that are described or announced between two looks at the time."""
 AGE = 1 / 10_000
 """Seconds, for each client that is present, in which an answer stands for all who ask: the broker's work grows with the
 number of clients, and anyone may ask as often as they like."""
@@ -145,7 +147,9 @@ class SharedMembers:
         found: Attendance = await self._store.read(name, most)
         if found.has_dead:
             self._start(self._sweep([name]))
-        some = [each for each in map(_sender, found.some) if each is not None]
+        some: list[Sender] = []
+        async for part in in_turns(found.some, SOME):
+            some += [each for each in map(_sender, part) if each is not None]
         return Present(found.clients, found.users, some)
 
     # Members of this process
@@ -181,37 +185,49 @@ class SharedMembers:
         async with self._storing:  # what a client has done before it asks is stored by then
             changed, self._changed = self._changed, {}
             for some in _in_parts(changed):
-                await asyncio.gather(*(self._put(name, changed[name]) for name in some))
+                await self._put({name: changed[name] for name in some})
 
-    async def _put(self, name: str, changes: _Changes) -> None:
-        if changes.is_whole:
-            await self._put_whole(name)
-            return
-        all_changes = list(changes.clients.values())
-        joined, left = [], []
+    async def _put(self, changed: Mapping[str, _Changes]) -> None:
+        """Store the changes of some keys, and announce them."""
+        every = [(name, each) for name, changes in changed.items() for each in changes.clients.values()]
+        joined: dict[str, list[StoredMember]] = {name: [] for name, each in changed.items() if not each.is_whole}
+        left: dict[str, list[str]] = {name: [] for name in joined}
         try:
-            async for some in in_turns(all_changes, 10):
-                joined += [_stored(each.sender) for each in some if each.is_there]
-                left += [each.sender.client for each in some if not each.is_there]
-            await self._store.put(name, joined, left)
+            async for some in in_turns(every, SOME):
+                for name, each in some:
+                    if each.is_there:
+                        joined[name].append(_stored(each.sender))
+                    else:
+                        left[name].append(each.sender.client)
+            await asyncio.gather(*(self._put_members(name, joined[name], left[name]) for name in joined))
+        finally:
+            self._size -= sum(each.size for _, each in every)
+        await self._put_whole([name for name, each in changed.items() if each.is_whole])
+        async for some in in_turns(every, SOME):
+            for name, each in some:
+                if (notice := each.notice(self._process)) is not None:
+                    self._broker.notify(name, notice)
+
+    async def _put_whole(self, names: Sequence[str]) -> None:
+        """Store all members of some keys; called by the task that has the lock, because a change must come after it."""
+        members: dict[str, list[StoredMember]] = {name: [] for name in names}
+        every = ((name, each) for name in names for each in self._members.senders(name))
+        async for some in in_turns(every, SOME):
+            for name, each in some:
+                members[name].append(_stored(each))
+        self._behind.difference_update(names)
+        await asyncio.gather(*(self._put_members(name, members[name], [], is_whole=True) for name in names))
+
+    async def _put_members(
+        self, name: str, joined: Sequence[StoredMember], left: Sequence[str], *, is_whole: bool = False
+    ) -> None:
+        try:
+            await self._store.put(name, joined, left, is_whole=is_whole)
         except BrokerDown:
             self._behind.add(name)
         except Exception as error:  # the other keys are stored nevertheless
             self._behind.add(name)
             log_error(error, _PROBLEM)
-        finally:
-            self._size -= sum(each.size for each in all_changes)
-        async for some in in_turns(all_changes, 10):
-            for notice in (each.notice(self._process) for each in some):
-                if notice is not None:
-                    self._broker.notify(name, notice)
-
-    async def _put_whole(self, name: str) -> None:
-        self._behind.discard(name)
-        try:
-            await self._store.put(name, [_stored(each) for each in self._members.senders(name)], [], is_whole=True)
-        except BrokerDown:
-            self._behind.add(name)
 
     # Called at each beat of this process
 
@@ -236,16 +252,19 @@ class SharedMembers:
 
     async def _store_whole(self, names: Iterable[str]) -> None:
         for some in _in_parts(names):
-            await asyncio.gather(*map(self._put_whole, some))
+            async with self._storing:
+                await self._put_whole(some)
 
     async def _sweep(self, names: Iterable[str]) -> None:
         """Remove the members of processes that have died, and announce that they have left."""
         for some in _in_parts(names):
             with suppress(BrokerDown):  # a later one, or another process, does it
-                gone = await asyncio.gather(*map(self._store.sweep, some))
-                for name, each in ((name, each) for name, left in zip(some, gone, strict=True) for each in left):
-                    if self._members.announces(name):
-                        self._broker.notify(name, b"%b - %b" % (LEAVE, each))
+                swept = await asyncio.gather(*map(self._store.sweep, some))
+                gone = ((name, each) for name, left in zip(some, swept, strict=True) for each in left)
+                async for part in in_turns(gone, SOME):
+                    for name, each in part:
+                        if self._members.announces(name):
+                            self._broker.notify(name, b"%b - %b" % (LEAVE, each))
 
     def _start(self, work: Any) -> None:
         self._tasks.add(task := self._loop.create_task(self._guarded(work)))

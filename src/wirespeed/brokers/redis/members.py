@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from typing import Any
 from urllib.parse import quote
 
@@ -43,16 +44,16 @@ class RedisMembers(MemberStore):
         """See :meth:`MemberStore.put`."""
         if not self._control.is_known:  # the members of a process that is not known are those of a dead one
             raise BrokerDown
-        pairs = [(each, b"") for each in left]
-        pairs += [(each.client, quote(each.user).encode() + b"\n" + each.data) for each in joined]
-        key, sent = self._key(name), []
-        for at in range(0, len(pairs) or 1, MOST):
+        key, parts = self._key(name), []
+        for at in range(0, len(left) + len(joined) or 1, MOST):
+            if at:
+                await asyncio.sleep(0)  # each part takes about a millisecond
+            pairs = [(each, b"") for each in left[at : at + MOST]]
+            pairs += [_pair(each) for each in joined[max(0, at - len(left)) : max(0, at + MOST - len(left))]]
             first = "1" if is_whole and at == 0 else ""
-            some = (part for pair in pairs[at : at + MOST] for part in pair)
-            arguments = [1, key, self._control.process, first, round(1000 * KEPT), *some]
-            sent.append(self._run(_PUT, key, arguments))  # all at once: nothing comes in between
+            parts.append([1, key, self._control.process, first, round(1000 * KEPT), *chain.from_iterable(pairs)])
         with _accepted(name):
-            await asyncio.gather(*sent)
+            await asyncio.gather(*(self._run(_PUT, key, each) for each in parts))  # nothing comes in between
 
     async def read(self, name: str, most: int) -> Attendance:
         """See :meth:`MemberStore.read`."""
@@ -85,6 +86,10 @@ class RedisMembers(MemberStore):
 
     def _key(self, name: str) -> str:
         return keys_of(self._namespace, name)[0].removesuffix("meta") + "members"
+
+
+def _pair(member: StoredMember) -> tuple[str, bytes]:
+    return member.client, quote(member.user).encode() + b"\n" + member.data
 
 
 @contextmanager
