@@ -17,6 +17,7 @@ from tests.lanes.turns import turns, until
 from wirespeed.brokers.broker import Post, Stored
 from wirespeed.definitions import Receipt, on_settled
 from wirespeed.errors import BacklogFull, LogFull, Stopped
+from wirespeed.hub import turns as hub_turns
 from wirespeed.hub.outbox import FIRST_PAUSE, LONGEST_PAUSE, PAUSE, PIECE_BYTES, POST_BYTES, RATE, Outbox, Queue
 from wirespeed.log.position import Position
 from wirespeed.log.record import ROW_END, Record, Retention
@@ -432,6 +433,59 @@ async def test_close_fails_what_cannot_be_sent() -> None:
                 await receipt
         await running().pass_time(6.0)
         assert b.network.published == 0
+
+
+async def growth(done: Sequence[object], count: int) -> int:
+    """Wait until something has grown to a length; return the most by which it grew in one turn of the loop."""
+    most, before = 0, len(done)
+    for _ in range(3 * count):
+        await asyncio.sleep(0)
+        most, before = max(most, len(done) - before), len(done)
+        if before >= count:
+            return most
+    raise AssertionError(f"{before} instead of {count}")
+
+
+async def test_many_results_are_noted_in_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The results of thousands of records hold up no other work of the loop."""
+    monkeypatch.setattr(hub_turns, "SLICE", 0.0)
+    async with bench() as b:
+        b.outbox.most = 1 << 20
+        receipts = b.publish(LAST, *map(str, range(500))) + b.publish(LAST, *map(str, range(500)), name="other")
+        assert await growth(b.done, 1000) == 1
+        assert [(await receipt).offset for receipt in receipts] == [*range(1, 501), *range(1, 501)]
+
+
+@pytest.mark.parametrize("keys", [1, 500])
+async def test_many_publications_fail_in_turns(monkeypatch: pytest.MonkeyPatch, keys: int) -> None:
+    """A stop without the broker holds up no other work, whether records wait behind a post, or are in it."""
+    monkeypatch.setattr(hub_turns, "SLICE", 0.0)
+    async with bench() as b:
+        b.outbox.most = 1 << 20
+        b.network.go_down()
+        receipts = [each for at in range(500) for each in b.publish(LAST, "a", name=str(at % keys))]
+        await turns(5)
+        receipts += [each for at in range(500) for each in b.publish(LAST, "b", name=str(at % keys))]
+        closing = asyncio.create_task(b.outbox.close(0.0))
+        assert await growth(b.done, 1000) == 1
+        late = b.publish(LAST, "c", name="0")
+        await closing
+        assert b.outbox.waiting == 0
+        for receipt in receipts + late + b.publish(LAST, "d", name="0"):
+            with pytest.raises(Stopped):
+                receipt.result(0)
+
+
+async def test_value_for_a_queue_that_was_refused() -> None:
+    """A generator that has its queue still puts its next value into it: the value is refused, too."""
+    async with bench() as b:
+        b.network.go_down()
+        queue = b.queue(LAST)
+        queue.put("a")
+        await b.outbox.close(0.0)
+        queue.put("b")
+        assert list(map(type, b.done)) == [Stopped, Stopped]
+        assert b.outbox.waiting == 0
 
 
 STEPS = st.lists(st.sampled_from(["publish", "turn", "lose", "lose answer", "answer"]), max_size=40)

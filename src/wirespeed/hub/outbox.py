@@ -10,7 +10,7 @@ import asyncio
 import json
 import secrets
 from collections import Counter, deque
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from functools import partial
 from itertools import count, islice
 from typing import Any
@@ -25,6 +25,7 @@ from ..log.position import Position
 from ..log.record import Record, Retention, contents, grown
 from ..runs.outcome import Completed, failed_by, run_now
 from .item import Item
+from .turns import run_in_turns
 
 RATE = 60.0
 """Posts per second of a key whose newer values replace older ones; pages do not paint more often."""
@@ -236,10 +237,14 @@ class Queue:
         self._is_busy = bool(self._waiting)
         return not self._is_busy
 
-    def refuse(self, error: Exception) -> None:
-        """Fail everything that waits."""
+    def refuse(self, error: Exception) -> Iterator[None]:
+        """Fail everything that waits, one record in each step."""
         while self._waiting:
-            self.settle(self._waiting.pop(next(iter(self._waiting))), error)
+            waiting, self._waiting = self._waiting, {}
+            for item in waiting.values():
+                self.settle(item, error)
+                yield
+        self._is_busy = False
 
 
 _Sending = tuple[Queue, list[tuple[Item, Record]], Post]
@@ -367,7 +372,7 @@ class Outbox:
         Only from now on the outbox knows the queue: one that holds nothing is not kept.
         """
         if self._is_over:
-            queue.refuse(Stopped(queue.name))
+            deque(queue.refuse(Stopped(queue.name)), maxlen=0)
             return
         self._queues[queue.name, queue.fence] = queue
         self._due.append(queue)
@@ -390,11 +395,14 @@ class Outbox:
         for task in self._posting:
             task.cancel()
         await asyncio.gather(*self._posting)
-        for queue in list(self._queues.values()):
-            queue.refuse(Stopped(queue.name))
-            self._forget(queue)
+        await run_in_turns(self._refuse())
         self._make_room()
         return left
+
+    def _refuse(self) -> Iterator[None]:
+        for queue in list(self._queues.values()):
+            yield from queue.refuse(Stopped(queue.name))
+            self._forget(queue)
 
     # Sending
 
@@ -421,14 +429,14 @@ class Outbox:
         try:
             # The numbers of the batches make sure that nothing is stored twice.
             while waiting:
-                self._settle(waiting, await self._results([post for _, _, post in waiting]))
+                await self._settle(waiting, await self._results([post for _, _, post in waiting]))
                 if waiting:
                     await asyncio.sleep(pause)
                     pause = min(2 * pause, LONGEST_PAUSE)
         except asyncio.CancelledError:
-            self._settle(waiting, [[Stopped(queue.name)] * len(items) for queue, items, _ in waiting])
+            await self._settle(waiting, [[Stopped(queue.name)] * len(items) for queue, items, _ in waiting])
         except BaseException as error:  # its queues would be busy forever
-            self._settle(waiting, [[failed_by(error).exception] * len(items) for _, items, _ in waiting])
+            await self._settle(waiting, [[failed_by(error).exception] * len(items) for _, items, _ in waiting])
             raise
 
     async def _results(self, posts: Sequence[Post]) -> Sequence[Sequence[Stored] | None]:
@@ -444,8 +452,12 @@ class Outbox:
             return [[error] * len(post.records) for post in posts]
         return [None if _is_to_repeat(post, stored) else stored for post, stored in zip(posts, results, strict=True)]
 
-    def _settle(self, waiting: deque[_Sending], results: Sequence[Sequence[Stored] | None]) -> None:
+    async def _settle(self, waiting: deque[_Sending], results: Sequence[Sequence[Stored] | None]) -> None:
         """Note the results of posts; those that have none go on waiting."""
+        await run_in_turns(self._settling(waiting, results))
+        self._make_room()
+
+    def _settling(self, waiting: deque[_Sending], results: Sequence[Sequence[Stored] | None]) -> Iterator[None]:
         for stored in results:
             queue, items, _ = sending = waiting.popleft()
             if stored is None:
@@ -454,9 +466,9 @@ class Outbox:
             try:
                 for (item, _), result in zip(items, stored, strict=True):
                     queue.settle(item, result)
+                    yield
             finally:
                 self._sent(queue)
-        self._make_room()
 
     def _sent(self, queue: Queue) -> None:
         if self._is_over:
