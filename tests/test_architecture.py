@@ -53,9 +53,9 @@ ROOMS = {
     "brokers": [{"cluster"}, {"broker"}, {"repair"}, {"redis"}, {"url"}],
     "hub": [
         {"ages", "buckets", "clock", "loop_lag"},
-        {"admissions", "clients", "deadlines", "figures", "item", "mishaps", "running", "traces"},
+        {"admissions", "clients", "deadlines", "figures", "item", "mishaps", "running", "traces", "turns"},
         {"kept", "outbox", "portable", "postbox", "processes", "rechecks", "refusals"},
-        {"heartbeat", "logs", "slices", "turns", "members", "outlets", "producer", "sessions", "watcher"},
+        {"heartbeat", "logs", "slices", "members", "outlets", "producer", "sessions", "watcher"},
         {"replica"},
         {"output"},
         {"completions", "groups", "keys", "lanes", "live_key", "revoking", "staleness", "totals"},

@@ -319,7 +319,7 @@ async def test_many_members_are_stored_and_swept_in_turns(monkeypatch: pytest.Mo
 
 
 async def test_client_that_leaves_while_all_are_stored_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What changes meanwhile is stored after that: nothing is left of the client."""
+    """Nothing is left of the client: its change is stored after that."""
     monkeypatch.setattr(turns, "SLICE", 0.0)
     network = Network()
     async with processes(network) as hubs:

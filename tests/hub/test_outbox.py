@@ -18,7 +18,8 @@ from wirespeed.brokers.broker import Post, Stored
 from wirespeed.definitions import Receipt, on_settled
 from wirespeed.errors import BacklogFull, LogFull, Stopped
 from wirespeed.hub import turns as hub_turns
-from wirespeed.hub.outbox import FIRST_PAUSE, LONGEST_PAUSE, PAUSE, PIECE_BYTES, POST_BYTES, RATE, Outbox, Queue
+from wirespeed.hub.item import PIECE_BYTES
+from wirespeed.hub.outbox import FIRST_PAUSE, LONGEST_PAUSE, PAUSE, POST_BYTES, RATE, Outbox, Queue
 from wirespeed.log.position import Position
 from wirespeed.log.record import ROW_END, Record, Retention
 

@@ -6,6 +6,11 @@ from weakref import WeakSet
 
 from ..brokers.broker import Stored
 from ..definitions import Receipt, settle
+from ..log.record import Record, grown
+
+PIECE_BYTES = 64 * 1024
+"""Bytes after which pieces of a growing text are not joined any further: the broker refuses values that are too large.
+"""
 
 
 @dataclass(slots=True, eq=False)
@@ -36,6 +41,29 @@ class Item:
         self.value = old.value
         self.size += old.size
         self.replace(old)
+
+    def parts(self, record: Record, *, is_row: bool) -> "list[tuple[Item, Record]]":
+        """Return the record of the value, or of the piece, with the pieces behind it; several records if it is large.
+
+        The last one has the receipts.
+
+        Args:
+            is_row: True if the record belongs to a row of a table.
+        """
+        payload = record.payload or b""
+        parts, size = [(record, [payload])], len(payload)
+        for piece in self.more or ():
+            if size + len(piece) > PIECE_BYTES:
+                parts.append((Record(b"", record.row, grows=True), []))
+                size = 0
+            parts[-1][1].append(piece)
+            size += len(piece)
+        *full, last = [
+            each._replace(payload=grown(first, b"".join(more), has_row=is_row and not each.grows))
+            for each, (first, *more) in parts
+        ]
+        self.size -= sum(len(each.payload or b"") for each in full)
+        return [*((Item(each, len(each.payload or b""), None), each) for each in full), (self, last)]
 
     def settle(self, result: Stored) -> None:
         """Give all receipts the result."""

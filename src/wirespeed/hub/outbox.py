@@ -22,7 +22,7 @@ from ..isolation import log_error
 from ..lanes.lane import nothing
 from ..log.base import IMMUTABLE
 from ..log.position import Position
-from ..log.record import Record, Retention, contents, grown
+from ..log.record import Record, Retention, contents
 from ..runs.outcome import Completed, failed_by, run_now
 from .item import Item
 from .turns import run_in_turns
@@ -36,10 +36,6 @@ of values per second gathers them. The first value after a pause does not wait, 
 
 POST_BYTES = 1024 * 1024
 """Bytes after which a post takes no further record; what is left goes into the next one."""
-
-PIECE_BYTES = 64 * 1024
-"""Bytes after which pieces of a growing text are not joined any further: the broker refuses values that are too large.
-"""
 
 FIRST_PAUSE = 0.05
 """Seconds before a post is sent again whose results were lost; twice as many each time, up to ``LONGEST_PAUSE``."""
@@ -165,7 +161,7 @@ class Queue:
         for item in self._taken_out():
             record = item.value if type(item.value) is Record else self._encoded(item)
             if record is not None:
-                taken += [(item, record)] if item.more is None else self._grown(item, record, item.more)
+                taken += [(item, record)] if item.more is None else item.parts(record, is_row=self._kind == "table")
         return taken
 
     def _taken_out(self) -> list[Item]:
@@ -192,28 +188,6 @@ class Queue:
         item.size += grown
         self._outbox.waiting += grown
         return record
-
-    def _grown(self, item: Item, record: Record, more: list[bytes]) -> list[tuple[Item, Record]]:
-        """Return the record of a value, or of a piece, with the pieces behind it; several records if it is large.
-
-        The last one has the receipts.
-        """
-        payload = record.payload or b""
-        parts, size = [(record, [payload])], len(payload)
-        for piece in more:
-            if size + len(piece) > PIECE_BYTES:
-                parts.append((Record(b"", record.row, grows=True), []))
-                size = 0
-            parts[-1][1].append(piece)
-            size += len(piece)
-        *full, last = [self._joined(*part) for part in parts]
-        item.size -= sum(len(each.payload or b"") for each in full)
-        return [*((Item(each, len(each.payload or b""), None), each) for each in full), (item, last)]
-
-    def _joined(self, record: Record, pieces: list[bytes]) -> Record:
-        first, *more = pieces
-        has_end = self._kind == "table" and not record.grows
-        return record._replace(payload=grown(first, b"".join(more), has_row=has_end))
 
     def post(self, records: Sequence[Record], writer: str, batch: int) -> Post:
         return Post(self.name, self.retention, records, writer, batch, self.fence)
