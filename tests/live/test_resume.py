@@ -2,13 +2,14 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, MutableMapping
 from contextlib import asynccontextmanager, suppress
 from contextvars import ContextVar
 from typing import Annotated, Any
 
 import pytest
 from fastapi import Depends, FastAPI, Header, Query
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tests.waiting import NEVER, until
 from wirespeed import DeclarationError, Live, Message, Settings
@@ -335,6 +336,42 @@ async def test_waits_when_the_journal_is_full() -> None:
             for number in range(got, 500):
                 assert int(await second.receive()) == number
             await second.disconnect(1000)
+
+
+class LateReceive:
+    """Middleware that lets an app read the end of a connection only once it cannot send any more."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        failed, is_open = asyncio.Event(), False
+
+        async def receive_late() -> MutableMapping[str, Any]:
+            if is_open:
+                await failed.wait()
+            return await receive()
+
+        async def send_noting(message: MutableMapping[str, Any]) -> None:
+            nonlocal is_open
+            is_open = message["type"] == "websocket.accept" or is_open
+            try:
+                await send(message)
+            except OSError:
+                failed.set()
+                raise
+
+        await self._app(scope, receive_late, send_noting)
+
+
+async def test_client_that_leaves_while_the_run_writes() -> None:
+    """A client that closes with 1000 ends its run, even if the app notices first that it cannot be written to."""
+    scene = Scene()
+    scene.app.add_middleware(LateReceive)
+    async with lifespan(scene.app), connect(scene.app, "/many?resume=1", max_waiting=1) as client:
+        await begun(client)
+        await client.disconnect(1000)
+        assert scene.ended == ["run"]
 
 
 async def test_refuses_positions_that_are_gone() -> None:

@@ -158,6 +158,7 @@ class _Connection(Session, Taker):
         if self._passing is not None:
             self._passing.cancel()
             await asyncio.wait([self._passing])
+        await self._read_code()
 
     async def _take(self, message: str | bytes) -> None:
         if isinstance(self._run, KeptRun) and self._run.host is not None:

@@ -28,6 +28,7 @@ CLOSE_TIMEOUT = 2.0
 """Seconds that a client has to accept what was written, and to answer our close frame."""
 
 NORMAL = 1000
+NO_STATUS = 1005
 INVALID_DATA = 1007
 POLICY_VIOLATION = 1008
 MESSAGE_TOO_BIG = 1009
@@ -256,7 +257,7 @@ class Session(Reader, Conversation, Admitted):
         event = await self._receive_event()
         if event["type"] == "websocket.disconnect":
             self._gone = True
-            self._left_with = event.get("code") or 0
+            self._left_with = event.get("code") or NO_STATUS
             # A server's parser that refuses a message closes the connection; this code is all that the app sees of it.
             if event.get("code") in _REFUSED_BY_PARSERS and self._farewell is None:
                 self._hub.refused(_REFUSED_BY_PARSERS[event["code"]])
@@ -264,6 +265,19 @@ class Session(Reader, Conversation, Admitted):
         text: str | None = event.get("text")
         data: bytes = event.get("bytes") or b""
         return data if text is None else text
+
+    async def _read_code(self) -> None:
+        """Note the code with which the client has left, if it has arrived.
+
+        The lane may notice before the reader that the client has left. The code waits to be read then.
+        """
+        if self._gone and not self._left_with:
+            self._gone = False
+            with suppress(TimeoutError):
+                async with asyncio.timeout(0):
+                    while await self._receive() is not None:
+                        pass
+            self._gone = True
 
 
 def close_code_of(status: int) -> int:
