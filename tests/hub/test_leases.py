@@ -18,7 +18,7 @@ from tests.hub.watching import Client, handle, topic
 from tests.hub.working import LEASE, LINGER, Worker, producing
 from tests.lanes.turns import turns, until
 from wirespeed.definitions import Feed
-from wirespeed.errors import BrokerDown
+from wirespeed.errors import BacklogFull, BrokerDown
 from wirespeed.hub.hub import SEND_TIMEOUT
 from wirespeed.log.position import Position
 
@@ -683,6 +683,28 @@ async def test_generator_waits_for_room() -> None:
         while len(client.values) < 500:
             await settle(0.1)
         assert client.values == [value] * 500
+
+
+async def test_values_of_a_lost_lease_make_room() -> None:
+    """The broker would refuse the values of a run whose lease is over: what others publish has their room."""
+    network = Network()
+
+    async def values() -> AsyncIterator[str]:
+        await asyncio.sleep(1)
+        while True:
+            yield "x" * 100_000
+
+    async with workers(network, 1, function=values) as (one,):
+        news = topic(str, "/news")
+        news.bind(one.hub)
+        await one.watch()
+        await settle(0.5)
+        network.is_calm = False
+        await settle(2)
+        with pytest.raises(BacklogFull):
+            handle(news).publish("x" * 200_000)
+        await settle(LEASE)
+        handle(news).publish("x" * 200_000)
 
 
 async def test_positions_continue() -> None:

@@ -477,6 +477,38 @@ async def test_many_publications_fail_in_turns(monkeypatch: pytest.MonkeyPatch, 
                 receipt.result(0)
 
 
+async def test_abandoned_values_make_room() -> None:
+    """What waits in an abandoned queue fails, and generators that wait for room go on; its post is stored."""
+    async with bench() as b:
+        b.network.is_calm = False
+        (first,) = b.publish(LAST, "a")
+        await turns(5)
+        queue = b.queue(LAST)
+        queue.put("b" * MOST)
+        waiting = asyncio.create_task(b.outbox.room())
+        b.outbox.abandon(queue, Stopped("/name"))
+        await turns(5)
+        assert waiting.done()
+        (last,) = b.publish(LAST, "c")
+        await turns(5)
+        b.network.clear_up()
+        await running().pass_time(1)
+        assert [(await each).offset for each in (first, last)] == [1, 2]
+        assert (b.stored(), b.outbox.waiting) == ([b"a", b"c"], 0)
+
+
+async def test_values_that_cannot_be_encoded_make_room() -> None:
+    """A generator that waits for room goes on when all that filled it has failed."""
+    async with bench() as b:
+        b.outbox.most = 100
+        b.publish(LATEST, "bad")
+        assert b.outbox.is_full()
+        async with asyncio.timeout(1):
+            waiting = asyncio.create_task(b.outbox.room())
+            await turns(5)
+            assert waiting.done()
+
+
 async def test_value_for_a_queue_that_was_refused() -> None:
     """A generator that has its queue still puts its next value into it: the value is refused, too."""
     async with bench() as b:

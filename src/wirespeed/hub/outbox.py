@@ -218,7 +218,6 @@ class Queue:
             for item in waiting.values():
                 self.settle(item, error)
                 yield
-        self._is_busy = False
 
 
 _Sending = tuple[Queue, list[tuple[Item, Record]], Post]
@@ -346,7 +345,7 @@ class Outbox:
         Only from now on the outbox knows the queue: one that holds nothing is not kept.
         """
         if self._is_over:
-            deque(queue.refuse(Stopped(queue.name)), maxlen=0)
+            deque(self._refuse([queue]), maxlen=0)
             return
         self._queues[queue.name, queue.fence] = queue
         self._due.append(queue)
@@ -368,15 +367,28 @@ class Outbox:
         await asyncio.sleep(0)  # every post begins: one that is cancelled before its first turn would settle nothing
         for task in self._posting:
             task.cancel()
-        await asyncio.gather(*self._posting)
-        await run_in_turns(self._refuse())
+        await asyncio.gather(*self._posting, return_exceptions=True)
+        await run_in_turns(self._refuse(list(self._queues.values())))
         self._make_room()
         return left
 
-    def _refuse(self) -> Iterator[None]:
-        for queue in list(self._queues.values()):
+    def _refuse(self, queues: Sequence[Queue]) -> Iterator[None]:
+        """Fail everything in queues for good, one record in each step."""
+        for queue in queues:
             yield from queue.refuse(Stopped(queue.name))
+            queue.is_empty()
             self._forget(queue)
+
+    def abandon(self, queue: Queue, error: Exception) -> None:
+        """Fail what waits in a queue, in slices; what the broker is storing is not affected."""
+        self._posting.add(task := self._loop.create_task(self._abandon(queue, error)))
+        task.add_done_callback(self._posting.discard)
+
+    async def _abandon(self, queue: Queue, error: Exception) -> None:
+        try:
+            await run_in_turns(queue.refuse(error))
+        finally:
+            self._make_room()
 
     # Sending
 
@@ -399,6 +411,7 @@ class Outbox:
                 waiting.append((queue, items, queue.post(records, self._writer, next(self._batches))))
             else:
                 self._sent(queue)
+        self._make_room()  # values that could not be encoded have left it
         pause = FIRST_PAUSE
         try:
             # The numbers of the batches make sure that nothing is stored twice.

@@ -217,7 +217,7 @@ class SharedOutput(Output):
 
     def abandon(self) -> None:
         """Drop all values that wait: the lease is lost, and the broker would refuse them."""
-        self._queue.refuse(Fenced(self._name))
+        self._outbox.abandon(self._queue, Fenced(self._name))
 
     async def sent(self) -> None:
         """Wait until the broker has all values."""
