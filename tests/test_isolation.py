@@ -110,6 +110,9 @@ def test_notes() -> None:
     annotate(error, "about tea")
     assert error.__notes__ == ["about tea"]
     annotate(Frozen("tea"), "about tea")
+    for _ in range(100):
+        annotate(error, "once more")
+    assert 2 <= len(error.__notes__) <= 20
 
 
 def test_errors_of_many(caplog: pytest.LogCaptureFixture) -> None:

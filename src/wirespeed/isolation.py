@@ -25,6 +25,8 @@ AGAIN = 60.0
 """Seconds without an error of a kind, after which the next one is logged with its traceback again."""
 _MOST = 1000
 """Most kinds of errors to remember."""
+_MOST_NOTES = 20
+"""Most notes of one exception."""
 
 
 class Lines:
@@ -145,9 +147,13 @@ def is_ctrl_c(error: BaseException) -> bool:
 
 
 def annotate(error: BaseException, note: str) -> None:
-    """Add a note to an exception for the log, if it takes one: a frozen dataclass does not."""
+    """Add a note to an exception for the log, if it takes one: a frozen dataclass does not.
+
+    An exception that is raised again and again keeps :data:`_MOST_NOTES` of them.
+    """
     with suppress(Exception):
-        error.add_note(note)
+        if len(getattr(error, "__notes__", ())) < _MOST_NOTES:
+            error.add_note(note)
 
 
 class isolated:  # noqa: N801 - it reads as a statement; a class, since a generator takes three times as long

@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -332,6 +332,61 @@ async def test_client_that_leaves_while_all_are_stored_again(monkeypatch: pytest
         await leave(hubs[0], last)
         await passed(MANY)
         assert len(network.hall.members["/news"]) == MANY - 1
+
+
+async def test_client_that_comes_and_goes_while_all_are_stored_again() -> None:
+    """Nothing is left of a client that was stored with the others, although its own join was not stored yet."""
+    network = Network()
+    async with processes(network) as hubs:
+        (bob,) = await join(hubs[1], "bob")
+        await join(hubs[0], "ann")
+        await running().pass_time(1)
+        slow_down(network.brokers[0])
+        await join(hubs[0], "dan")
+        await running().pass_time(SLOW / 2)
+        shared(hubs[0]).beaten(False, False)  # all are stored again after that
+        (eve,) = await join(hubs[0], "eve")
+        await running().pass_time(SLOW)
+        await leave(hubs[0], eve)
+        await running().pass_time(3 * SLOW)
+        assert await present(hubs[1]) == ["ann", "bob", "dan"]
+        assert bob.told[-1] == ("join", "dan")
+
+
+async def test_sweep_that_fails_for_one_key() -> None:
+    """The members of other keys that were removed are announced nevertheless: no later sweep would find them."""
+    network = Network()
+    async with processes(network) as hubs:
+        await join(hubs[0], "ann")
+        (bob,) = await join(hubs[1], "bob")
+        await running().pass_time(1)
+        broker = network.brokers[1]
+        assert broker.members is not None
+        sweep = broker.members.sweep
+
+        async def sweep_some(name: str) -> Sequence[bytes]:
+            if name == "/broken":
+                raise BrokerDown
+            return await sweep(name)
+
+        broker.members.sweep = sweep_some  # type: ignore[method-assign]
+        hubs[1].members.join("/broken", Member("cid"))
+        network.brokers[0].request = _fails  # type: ignore[assignment,method-assign]
+        await running().pass_time(60)
+        assert bob.told[-1] == ("leave", "ann")
+
+
+async def test_beats_store_a_key_once() -> None:
+    """However many beats come while members are being stored again, they are stored once more."""
+    network = Network()
+    async with processes(network) as hubs:
+        await join(hubs[0], "ann")
+        await running().pass_time(1)
+        observed = Observed(network.brokers[0], lambda: 0)
+        for _ in range(50):
+            shared(hubs[0]).beaten(False, False)
+        await running().pass_time(1)
+        assert len(observed.stored) <= 2
 
 
 async def test_client_with_two_subscriptions_to_a_key() -> None:

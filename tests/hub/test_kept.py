@@ -1,6 +1,8 @@
 """Kept runs: their journals, their bounds and their ends."""
 
 import asyncio
+import gc
+import weakref
 from collections import Counter
 from typing import Any
 
@@ -200,6 +202,19 @@ async def test_runs_that_have_ended_go_first() -> None:
     assert scene.runs.find(going.id, "owner") is going
     assert scene.cancelled == []
     assert scene.refused == {}
+
+
+async def test_run_that_makes_room_for_itself_is_forgotten() -> None:
+    """Nothing is left of a run that has ended and is given up at once, at the bound of all users."""
+    scene = Scene(max_kept_runs=1)
+    scene.away()
+    run = scene.begin("ann")
+    run.attach(Connection())
+    run.finish("end")
+    forgotten = weakref.ref(run)
+    del run
+    gc.collect()
+    assert forgotten() is None
 
 
 async def test_messages_of_runs_without_a_connection_are_bounded() -> None:

@@ -81,3 +81,19 @@ async def test_failure_ends_its_own_work_only(clock: Clock, caplog: pytest.LogCa
     work.begin(clock.steps("b", 1))
     assert clock.done == ["a", "b"]
     assert "It went wrong." in caplog.text
+
+
+def test_loop_that_ends_early(clock: Clock) -> None:
+    """Work that is left of a loop that has ended goes on with the next work in another one."""
+    work = Slices()
+
+    async def begin(name: str) -> None:
+        work.begin(clock.steps(name, 20))
+
+    for name in "ab":
+        loop = asyncio.new_event_loop()
+        loop.run_until_complete(begin(name))
+        if name == "b":
+            loop.run_until_complete(until(lambda: len(clock.done) == 40))
+        loop.close()
+    assert "".join(clock.done) == 20 * "a" + 20 * "b"

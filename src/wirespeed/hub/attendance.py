@@ -35,8 +35,10 @@ FAREWELL = 1.0
 """Seconds for which a process that stops waits until its last changes are stored."""
 MOST_BYTES = 4 * 1024 * 1024
 """Bytes of changes that may wait for the broker, of all keys together."""
+REST = 5.0
+"""Seconds between two beats at which some keys are stored again."""
 ROUND = 60
-"""Beats in which the members of all keys are stored again, in case the server has lost some without a trace."""
+"""Such beats in which the members of all keys are stored again, in case the server has lost some without a trace."""
 
 
 class Present(NamedTuple):
@@ -53,6 +55,8 @@ class _Change(NamedTuple):
 
     sender: Sender
     was_there: bool
+    """True if other processes know it as a member."""
+    is_stored: bool
     """True if it is stored as a member."""
     is_there: bool
     is_announced: bool
@@ -108,6 +112,10 @@ class SharedMembers:
         self._behind: set[str] = set()
         """Keys whose members could not be stored."""
         self._again: Iterator[str] = iter(())
+        self._next_at = 0.0
+        self._due: set[str] = set()
+        """Keys whose members have to be stored as a whole."""
+        self._is_storing_whole = False
         self._tasks: set[asyncio.Task[None]] = set()
         members.share(self._change)
 
@@ -167,10 +175,11 @@ class SharedMembers:
             return
         before = changes.clients.pop(sender.client, None)
         was_there = not joins if before is None else before.was_there
+        is_stored = not joins if before is None else before.is_stored
         self._size -= 0 if before is None else before.size
-        if joins or was_there:
+        if joins or was_there or is_stored:
             size = _BESIDE + len(sender.client) + len(sender.user) + len(sender.info) + len(sender.channel_info)
-            changes.clients[sender.client] = _Change(sender, was_there, joins, is_announced, size)
+            changes.clients[sender.client] = _Change(sender, was_there, is_stored, joins, is_announced, size)
             self._size += size
         elif not changes.clients:
             del self._changed[name]
@@ -211,12 +220,20 @@ class SharedMembers:
     async def _put_whole(self, names: Sequence[str]) -> None:
         """Store all members of some keys; called by the task that has the lock, because a change must come after it."""
         members: dict[str, list[StoredMember]] = {name: [] for name in names}
-        every = ((name, each) for name in names for each in self._members.senders(name))
-        async for some in in_turns(every, SOME):
+        async for some in in_turns(self._present_in(names), SOME):
             for name, each in some:
                 members[name].append(_stored(each))
         self._behind.difference_update(names)
         await asyncio.gather(*(self._put_members(name, members[name], [], is_whole=True) for name in names))
+
+    def _present_in(self, names: Sequence[str]) -> Iterator[tuple[str, Sender]]:
+        """Yield the members of keys, as they are when a key is reached; they will be stored."""
+        for name in names:
+            if (changes := self._changed.get(name)) is not None:
+                present = {client: each for client, each in changes.clients.items() if each.is_there}
+                changes.clients |= {client: each._replace(is_stored=True) for client, each in present.items()}
+            for sender in self._members.senders(name):
+                yield name, sender
 
     async def _put_members(
         self, name: str, joined: Sequence[StoredMember], left: Sequence[str], *, is_whole: bool = False
@@ -236,9 +253,13 @@ class SharedMembers:
         names = set(self._behind)
         if not is_known:
             names |= set(self._members.names())
-        names |= set(self._next())
-        if names:
-            self._start(self._store_whole(names))
+        if self._loop.time() >= self._next_at:  # requests to other processes cause beats, too
+            self._next_at = self._loop.time() + REST
+            names |= set(self._next())
+        self._due |= names
+        if self._due and not self._is_storing_whole:
+            self._is_storing_whole = True
+            self._start(self._store_whole())
         if has_fewer:
             self._start(self._sweep(self._members.names()))
 
@@ -250,21 +271,30 @@ class SharedMembers:
             self._again = iter(self._members.names())
         return some
 
-    async def _store_whole(self, names: Iterable[str]) -> None:
-        for some in _in_parts(names):
-            async with self._storing:
-                await self._put_whole(some)
+    async def _store_whole(self) -> None:
+        try:
+            while self._due:
+                some = [self._due.pop() for _ in range(min(AT_ONCE, len(self._due)))]
+                async with self._storing:
+                    await self._put_whole(some)
+        finally:
+            self._is_storing_whole = False
 
     async def _sweep(self, names: Iterable[str]) -> None:
         """Remove the members of processes that have died, and announce that they have left."""
         for some in _in_parts(names):
-            with suppress(BrokerDown):  # a later one, or another process, does it
-                swept = await asyncio.gather(*map(self._store.sweep, some))
-                gone = ((name, each) for name, left in zip(some, swept, strict=True) for each in left)
-                async for part in in_turns(gone, SOME):
-                    for name, each in part:
-                        if self._members.announces(name):
-                            self._broker.notify(name, b"%b - %b" % (LEAVE, each))
+            swept = await asyncio.gather(*map(self._swept, some))
+            gone = ((name, each) for name, left in zip(some, swept, strict=True) for each in left)
+            async for part in in_turns(gone, SOME):
+                for name, each in part:
+                    if self._members.announces(name):
+                        self._broker.notify(name, b"%b - %b" % (LEAVE, each))
+
+    async def _swept(self, name: str) -> Sequence[bytes]:
+        """Remove the members of a key whose processes have died, and return them."""
+        with suppress(BrokerDown):  # a later sweep, or another process, does it
+            return await self._store.sweep(name)
+        return []
 
     def _start(self, work: Any) -> None:
         self._tasks.add(task := self._loop.create_task(self._guarded(work)))

@@ -436,7 +436,7 @@ class KeptRuns:
         settings = self._settings
         self._charge(run, run.held())
         self._count("", run, settings.max_kept_runs)
-        if run.user:
+        if run.user and not run.is_given_up:  # it may be the one that has ended
             self._count(run.user, run, settings.max_kept_runs_per_user)
         while self._charged > settings.max_kept_bytes // 2 and (first := self._first_charged()) is not run:
             self._end_early(first)

@@ -20,24 +20,26 @@ class Slices:
     def __init__(self, problem: str = "A client could not be notified of the health of its source.") -> None:
         self._problem = problem
         self._waiting: deque[Iterator[None]] = deque()
-        self._is_going = False
+        self._going: asyncio.AbstractEventLoop | None = None
+        """The loop in which work is going on."""
         self._until = 0.0
         """End of this turn's slice, while work is going on."""
 
     def add(self, steps: Iterator[None]) -> None:
         """Run an iterator behind those that were added before, from the next turn on."""
         self._waiting.append(steps)
-        if not self._is_going:
-            self._is_going = True
+        loop = asyncio.get_running_loop()
+        if self._going is not loop:  # nothing goes on in a loop that has ended
+            self._going = loop
             self._until = perf_counter() + SLICE
-            asyncio.get_running_loop().call_soon(self._go_on)
+            loop.call_soon(self._go_on)
 
     def begin(self, steps: Iterator[None]) -> None:
         """Run an iterator as :meth:`add` does, but begin it now, unless others are not at their end.
 
         All that begin in one turn of the loop share one slice.
         """
-        is_next = not self._waiting and (not self._is_going or perf_counter() < self._until)
+        is_next = not self._waiting and (self._going is None or perf_counter() < self._until)
         self.add(steps)
         if is_next:
             self._run(self._until)
@@ -51,9 +53,9 @@ class Slices:
         self._waiting.clear()
 
     def _go_on(self) -> None:
-        self._is_going = bool(self._waiting)
-        if self._is_going:
-            asyncio.get_running_loop().call_soon(self._go_on)
+        self._going = asyncio.get_running_loop() if self._waiting else None
+        if self._going is not None:
+            self._going.call_soon(self._go_on)
             self._until = perf_counter() + SLICE
             self._run(self._until)
 

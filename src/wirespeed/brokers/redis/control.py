@@ -59,6 +59,10 @@ class RedisControl(Control):
         self._publish = publish
         self._beat_at = -BEAT
         self._waiting = 0
+        self._beating: asyncio.Task[list[str]] | None = None
+        """The announcement that is on its way, or the last one."""
+        self._next_beat: asyncio.Task[list[str]] | None = None
+        """The announcement after that, which has not begun."""
 
     def tell(self, message: bytes, process: str | None = None) -> None:
         """See :meth:`Control.tell`."""
@@ -100,7 +104,23 @@ class RedisControl(Control):
         self._beat_at = -BEAT
 
     async def beat(self) -> list[str]:
-        """Announce that this process is alive; return all that are."""
+        """Announce that this process is alive; return all that are.
+
+        All that ask while one announcement is on its way share the next one: a sweep of all keys asks for each of them.
+        """
+        if self._next_beat is None or self._next_beat.done():  # cancelled, with its loop
+            before = self._beating
+            self._next_beat = asyncio.get_running_loop().create_task(self._beat_after(before))
+            self._next_beat.add_done_callback(lambda task: task.cancelled() or task.exception())
+        return await asyncio.shield(self._next_beat)
+
+    async def _beat_after(self, before: "asyncio.Task[list[str]] | None") -> list[str]:
+        if before is not None and not before.done():
+            await asyncio.wait([before])
+        self._beating, self._next_beat = self._next_beat, None
+        return await self._beat()
+
+    async def _beat(self) -> list[str]:
         is_known, alive, holders = await self._announce(ALIVE, ALIVE)
         before, self.holders = self.holders, frozenset(each.decode() for each in holders)
         self.is_known = True
