@@ -1,6 +1,7 @@
 """The broker for Redis keeps the contract with a real Valkey, also when the server is killed, paused or cut off."""
 
 import asyncio
+import re
 import struct
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
@@ -13,7 +14,7 @@ pytest.importorskip("redis", reason="`make test` installs it")
 
 from tests.brokers.contract import LAST, LATEST, TABLE, BrokerContract, Process, control_of
 from tests.brokers.valkey import Pipe, Valkey
-from tests.lanes.turns import counting_turns, until
+from tests.lanes.turns import counting_turns, turns, until
 from tests.waiting import NEVER
 from wirespeed.brokers.broker import Range
 from wirespeed.brokers.redis import attached
@@ -297,3 +298,26 @@ async def test_quiet_logs_are_checked_in_turns(valkey: Valkey, monkeypatch: pyte
         broker._tick()
         await until(lambda: len({attached for _, attached in ticks}) == 5)
         assert max(Counter(at for at, _ in ticks).values()) == 2
+
+
+@pytest.mark.anyio
+async def test_announcements_are_shared(valkey: Valkey) -> None:
+    """All that ask for the processes while one announcement is on its way share the next, and learn of its failure."""
+    async with RedisBroker(f"redis://127.0.0.1:{valkey.port}") as broker:
+        control = control_of(Process(broker, "one"))
+        await control.processes()
+        before = calls(valkey)
+        first = asyncio.create_task(control.processes())
+        await turns(2)
+        others = await asyncio.gather(*(control.processes() for _ in range(100)))
+        assert set(map(tuple, others)) == {(control.process,)} == {tuple(await first)}
+        assert calls(valkey) - before == 2
+    with pytest.raises(BrokerDown):
+        await control.processes()
+
+
+def calls(valkey: Valkey) -> int:
+    """Return how many scripts a server has run by now."""
+    return sum(
+        int(each) for each in re.findall(rb"cmdstat_evalsha:calls=(\d+)", valkey.command("INFO", "commandstats"))
+    )
