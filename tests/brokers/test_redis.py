@@ -302,7 +302,7 @@ async def test_quiet_logs_are_checked_in_turns(valkey: Valkey, monkeypatch: pyte
 
 @pytest.mark.anyio
 async def test_announcements_are_shared(valkey: Valkey) -> None:
-    """All that ask for the processes while one announcement is on its way share the next, and learn of its failure."""
+    """All that ask while one announcement waits for its reply share the next, and learn of its failure."""
     async with RedisBroker(f"redis://127.0.0.1:{valkey.port}") as broker:
         control = control_of(Process(broker, "one"))
         await control.processes()

@@ -478,7 +478,7 @@ async def test_many_publications_fail_in_turns(monkeypatch: pytest.MonkeyPatch, 
 
 
 async def test_abandoned_values_make_room() -> None:
-    """What waits in an abandoned queue fails, and generators that wait for room go on; its post is stored."""
+    """An abandoned queue fails what waits in it, so that generators get room; what it has sent is stored."""
     async with bench() as b:
         b.network.is_calm = False
         (first,) = b.publish(LAST, "a")

@@ -60,7 +60,7 @@ class RedisControl(Control):
         self._beat_at = -BEAT
         self._waiting = 0
         self._beating: asyncio.Task[list[str]] | None = None
-        """The announcement that is on its way, or the last one."""
+        """The announcement that waits for its reply, or the last one."""
         self._next_beat: asyncio.Task[list[str]] | None = None
         """The announcement after that, which has not begun."""
 
@@ -106,7 +106,7 @@ class RedisControl(Control):
     async def beat(self) -> list[str]:
         """Announce that this process is alive; return all that are.
 
-        All that ask while one announcement is on its way share the next one: a sweep of all keys asks for each of them.
+        All that ask while one announcement waits for its reply share the next one: a sweep of all keys asks for each of them.
         """
         if self._next_beat is None or self._next_beat.done():  # cancelled, with its loop
             before = self._beating
