@@ -106,7 +106,7 @@ class RedisControl(Control):
     async def beat(self) -> list[str]:
         """Announce that this process is alive; return all that are.
 
-        All that ask while one announcement waits for its reply share the next one: a sweep of all keys asks for each of them.
+        All that ask while one announcement waits for its reply share the next one: a sweep asks once for each key.
         """
         if self._next_beat is None or self._next_beat.done():  # cancelled, with its loop
             before = self._beating
