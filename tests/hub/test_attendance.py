@@ -376,6 +376,23 @@ async def test_sweep_that_fails_for_one_key() -> None:
         assert bob.told[-1] == ("leave", "ann")
 
 
+async def test_sweep_by_a_process_without_members() -> None:
+    """A process that only asks who is present announces those that it removes: others have members of the key."""
+    network = Network()
+    async with processes(network, 3) as hubs:
+        await join(hubs[0], "ann")
+        (bob,) = await join(hubs[1], "bob")
+        await running().pass_time(1)
+        assert network.brokers[1].members is not None
+        network.brokers[1].members.sweep = _fails  # type: ignore[assignment,method-assign]
+        network.brokers[0].request = _fails  # type: ignore[assignment,method-assign]
+        await running().pass_time(60)
+        assert ("leave", "ann") not in bob.told
+        assert await present(hubs[2]) == ["bob"]
+        await running().pass_time(1)
+        assert bob.told[-1] == ("leave", "ann")
+
+
 async def test_beats_store_a_key_once() -> None:
     """However many beats come while members are being stored again, they are stored once more."""
     network = Network()

@@ -287,7 +287,7 @@ class SharedMembers:
             gone = ((name, each) for name, left in zip(some, swept, strict=True) for each in left)
             async for part in in_turns(gone, SOME):
                 for name, each in part:
-                    if self._members.announces(name):
+                    if self._members.may_announce(name):
                         self._broker.notify(name, b"%b - %b" % (LEAVE, each))
 
     async def _swept(self, name: str) -> Sequence[bytes]:

@@ -227,9 +227,9 @@ class Members:
         if group is not None and group.announces:
             group.note(sender, clock, joins=joins)
 
-    def announces(self, name: str) -> bool:
-        """Return True if the members of a key hear of each other."""
-        return name in self._groups and self._groups[name].announces
+    def may_announce(self, name: str) -> bool:
+        """Return False if the members of a key do not hear of each other, as far as this process knows."""
+        return name not in self._groups or self._groups[name].announces
 
     def names(self) -> list[str]:
         """Return the keys with members."""
