@@ -9,10 +9,10 @@ from urllib.parse import quote
 
 import pytest
 
-from tests.clients import RawClient, eventually
+from tests.clients import RawClient, eventually, get
 from tests.e2e.test_churn import CONNECT, EVENTS, request
 from tests.servers import Server, serve
-from tests.waiting import PATIENCE
+from tests.waiting import PATIENCE, wait_until
 
 
 def wait_for_clients(server: Server, count: int) -> None:
@@ -58,6 +58,73 @@ def test_responses_behind_a_middleware_that_waits_for_them(sent: bytes) -> None:
         client.sendall(sent)
         wait_for_clients(server, 1)
         server.stop(timeout=5.5)
+
+
+def wait_for_request(server: Server) -> None:
+    """Return when a request has come."""
+    wait_until(lambda: "a request has come" in server.output(), server.output)
+
+
+def is_closed(server: Server) -> bool:
+    """Return True if a server accepts no connection any more."""
+    try:
+        socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE).close()
+    except ConnectionError:
+        return True
+    return False
+
+
+@pytest.mark.parametrize("http", ["h11", "httptools"])
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [
+        (request("GET", "/guarded", b"", EVENTS), 200),
+        (request("GET", "/loaded", b"", EVENTS), 200),
+        (request("POST", "/stream", b""), 503),
+        (request("POST", "/call", b""), 200),
+    ],
+    ids=["guard", "loader", "stream", "call"],
+)
+def test_responses_that_begin_after_the_stop(sent: bytes, status: int, http: str) -> None:
+    """They end as they begin: uvicorn, which would wait for them without end, says only once that it stops."""
+    with (
+        serve("tests.apps.stopped:app", options=["--http", http]) as server,
+        socket.create_connection(("127.0.0.1", server.port)) as client,
+    ):
+        client.sendall(sent)
+        wait_for_request(server)
+        server.stop()
+        assert client.recv(1000).startswith(b"HTTP/1.1 %d " % status)
+        assert "Traceback" not in server.output()
+
+
+@pytest.mark.parametrize("http", ["h11", "httptools"])
+def test_commands_that_arrive_after_the_stop(http: str) -> None:
+    """A multiplexed connection over HTTP whose first commands are complete after the stop ends as it begins."""
+    sent = request("POST", "/live/http_stream", CONNECT.encode())
+    with (
+        serve("tests.apps.stopped:app", options=["--http", http]) as server,
+        socket.create_connection(("127.0.0.1", server.port)) as client,
+    ):
+        client.sendall(sent[:-1])
+        wait_for_request(server)
+        server.process.terminate()
+        wait_until(lambda: is_closed(server), server.output)
+        client.sendall(sent[-1:])
+        server.stop()
+        assert client.recv(1000).startswith(b"HTTP/1.1 200 ")
+        assert "Traceback" not in server.output()
+
+
+def test_requests_count_once() -> None:
+    """A call that takes long is one connection for uvicorn's limit, so that another request has room."""
+    with (
+        serve("tests.apps.stopped:app", options=["--limit-concurrency", "3"]) as server,
+        socket.create_connection(("127.0.0.1", server.port)) as client,
+    ):
+        client.sendall(request("POST", "/call", b""))
+        wait_for_request(server)
+        assert get(server, "/openapi.json")
 
 
 @pytest.mark.parametrize("http", ["h11", "httptools"])

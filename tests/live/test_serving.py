@@ -2,13 +2,12 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import Any
 
 import pytest
-from fastapi import Depends, FastAPI
+from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
-from tests.exchanges import Exchange, events_of
+from tests.exchanges import Exchange
 from tests.live.source import refusal
 from tests.waiting import PATIENCE
 from wirespeed import BindingError, Feed, Live, Topic
@@ -149,38 +148,6 @@ async def test_two_lives_in_one_app(app: FastAPI, live: Live) -> None:
     """An app has one Live."""
     with pytest.raises(BindingError, match="has a Live already"):
         Live(app)
-
-
-class Server:
-    """A server that knows its connections as uvicorn does."""
-
-    def __init__(self) -> None:
-        self.connections: set[Any] = set()
-
-    def on_response(self) -> None:
-        """Do nothing; uvicorn's requests have this method of their connection."""
-
-    def stop(self) -> None:
-        """Ask all connections to end."""
-        for connection in list(self.connections):
-            connection.shutdown()
-
-
-@pytest.mark.anyio
-async def test_server_stops_while_a_guard_waits(app: FastAPI, live: Live) -> None:
-    """A response whose guard is over after the server's stop ends as it begins, and leaves nothing with the server."""
-    server = Server()
-
-    @live.feed("/guarded", dependencies=[Depends(server.stop)])
-    async def guarded() -> AsyncIterator[int]:
-        yield 1
-        await asyncio.Event().wait()
-
-    exchange = events_of(app, "/guarded")
-    vars(exchange._inbound)["on_response"] = server.on_response
-    async with asyncio.timeout(PATIENCE), exchange:
-        assert (exchange.status, server.connections) == (200, set())
-        await exchange.body()
 
 
 @pytest.mark.anyio

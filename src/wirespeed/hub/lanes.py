@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -104,6 +104,12 @@ class Lanes:
             yield
         finally:
             connections.discard(stand_in)
+
+    def notified_of_stop(
+        self, receive: Callable[..., Awaitable[Any]], on_shutdown: Callable[[], None]
+    ) -> AbstractContextManager[None]:
+        """Be notified of the server's shutdown within a block that serves a request, until it has a lane."""
+        return nullcontext() if uvicorn_http is None else uvicorn_http.notified_of_stop(receive, on_shutdown)
 
     def threads(self) -> CapacityLimiter:
         """Return the bound of the threads that run synchronous code, in the running loop."""

@@ -7,8 +7,8 @@ have no guard; without this file, everything still works.
 import asyncio
 import logging
 from asyncio import Event, Transport
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any, Protocol, cast
 
 from ..isolation import isolated
@@ -64,6 +64,31 @@ def find(receive: Callable[..., Any]) -> Exchange | None:
         _lost(exchange)
         return None
     return cast("Exchange", exchange)
+
+
+@contextmanager
+def notified_of_stop(receive: Callable[..., Any], on_shutdown: Callable[[], None]) -> Iterator[None]:
+    """Call a function if uvicorn shuts down within a block, which serves the request behind an ASGI ``receive``.
+
+    uvicorn says so once. The guard of a response takes this over.
+    """
+    exchange: Any = getattr(receive, "__self__", None)
+    protocol: Any = getattr(getattr(exchange, "on_response", None), "__self__", None)
+    if type(exchange).__module__ not in _KNOWN or not callable(getattr(protocol, "shutdown", None)):
+        yield
+        return
+
+    def shutdown() -> None:
+        with isolated("A response could not be ended before the server stops."):
+            on_shutdown()
+        type(protocol).shutdown(protocol)
+
+    protocol.shutdown = shutdown
+    try:
+        yield
+    finally:
+        if vars(protocol).get("shutdown") is shutdown:
+            del protocol.shutdown
 
 
 def _is_as_expected(exchange: Any) -> bool:

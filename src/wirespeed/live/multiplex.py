@@ -6,11 +6,13 @@ from functools import partial
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route, WebSocketRoute
+from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 from ..surfaces.multiplex.emulation import serve_emulation, serve_http_stream, serve_sse
 from ..surfaces.multiplex.site import Site
 from ..surfaces.multiplex.websocket import serve_multiplexed
+from ..surfaces.streaming import note_stop
 from .browser import serve_script
 from .serving import check_origin, refusing_when_unavailable, required_serving
 from .upgrade import require_upgrade
@@ -27,7 +29,7 @@ def multiplex_routes(prefix: str) -> list[BaseRoute]:
     """
     if not prefix.startswith("/") or prefix.endswith("/"):
         raise ValueError(f"prefix must be a path such as '/live', not {prefix!r}")
-    route, emulation = partial(Route, include_in_schema=False), _checked(serve_emulation)
+    route, emulation = partial(_Route, include_in_schema=False), _checked(serve_emulation)
     beside = [route("/emulation", emulation, methods=["POST"])] if prefix == CENTRIFUGO else []
     return [
         WebSocketRoute(f"{prefix}/websocket", _websocket),
@@ -38,6 +40,15 @@ def multiplex_routes(prefix: str) -> list[BaseRoute]:
         route(f"{prefix}/wirespeed.js", serve_script, methods=["GET"]),
         *beside,
     ]
+
+
+class _Route(Route):
+    """A route that notes a stop of the server: a response that is yet to begin would not learn of it."""
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        lanes = required_serving(scope["app"]).hub.lanes
+        with lanes.notified_of_stop(receive, partial(note_stop, scope)):
+            await super().handle(scope, receive, send)
 
 
 async def _websocket(websocket: WebSocket) -> None:

@@ -185,21 +185,11 @@ class CountedRoute(LiveRoute):
         refused = partial(note_refusal, hub)
         mark(hub, scope)
         try:
-            await super().handle(scope, receive, noting(scope, send, refused))
+            with hub.lanes.notified_of_stop(receive, partial(note_stop, scope)):
+                await super().handle(scope, receive, noting(scope, send, refused))
         except HTTPException as error:  # a 405, which is answered further out
             refused(scope, error.status_code)
             raise
-
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """Return FastAPI's handler, which notes a stop of the server: a response that streams would not learn of it."""
-        handle = super().get_route_handler()
-
-        async def handle_noting(request: Request) -> Response:
-            lanes = required_serving(request.app).hub.lanes
-            with lanes.standing_in(request.receive, partial(note_stop, request.scope)):
-                return await handle(request)
-
-        return handle_noting
 
 
 class PostRoute(CountedRoute):

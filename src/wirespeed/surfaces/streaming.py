@@ -78,8 +78,6 @@ class StreamedResponse(StreamingResponse, Reader, Admitted):
         Reader.__init__(self, receive)  # not before: the task that serves the request reads it
         self.lane = self.hub.lanes.http(receive, send, self.raw_headers, self._shut_down)
         self.lane.on_lost = self._lost
-        if _STOPPED in scope:
-            self._shut_down()
         self.identity = identity_in(scope)
         connected = self.hub.sessions.connected(self, scope, self.transport, self.title)
         with connected, self.hub.lanes.heartbeat().of(self.lane, self._beat()):
@@ -89,6 +87,8 @@ class StreamedResponse(StreamingResponse, Reader, Admitted):
             self.hub.sessions.accepted()
             try:
                 await self._begin()
+                if _STOPPED in scope:  # before there was a lane
+                    self._shut_down()
                 await self._read_until_over()
             finally:
                 # Shielded, because test clients cancel again and again. Dependencies must outlive what uses them.
