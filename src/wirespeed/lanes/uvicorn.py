@@ -273,6 +273,9 @@ class WebSocketGuard(Guard):
             return
         if len(connection.frames) * FRAGMENT > connection.conn.max_message_size:
             connection.frames = []
+            if connection.conn.close_rcvd is not None:  # see `_message`
+                self._refused("size")
+                return
             connection.conn.fail(MESSAGE_TOO_BIG, "Too many fragments.")
             connection.handle_parser_exception()
             return
