@@ -308,17 +308,31 @@ def test_invalid_message(options: Any, kind: str) -> None:
     assert (response.status_code, response.json()["detail"][0]["type"]) == (422, kind)
 
 
-@pytest.mark.parametrize("value", [["x"] * 10_000, {str(at): "x" * 50 for at in range(1000)}])
-def test_invalid_message_is_answered_briefly(value: Any) -> None:
-    """However many errors a message has, its answer has a bounded size."""
-    app = FastAPI()
-    live = Live(app)
+def annotated(live: Live) -> None:
+    """Declare a stream whose message is marked in its annotation."""
 
     @live.stream("/numbers")
     async def numbers(numbers: Annotated[list[int] | dict[str, int], Message()]) -> AsyncIterator[int]:
         yield len(str(numbers))
 
+
+def marked(live: Live) -> None:
+    """Declare a stream whose message is marked by its default."""
+    body: Any = Message()
+
+    @live.stream("/numbers")
+    async def numbers(numbers: list[int] | dict[str, int] = body) -> AsyncIterator[int]:
+        yield len(str(numbers))
+
+
+@pytest.mark.parametrize("declare", [annotated, marked])
+@pytest.mark.parametrize("value", [["x"] * 10_000, {str(at): "x" * 50 for at in range(1000)}])
+def test_invalid_message_is_answered_briefly(value: Any, declare: Callable[[Live], None]) -> None:
+    """However many errors a message has, its answer has a bounded size."""
+    app = FastAPI()
+    declare(Live(app))
     with TestClient(app) as client:
+        assert client.post("/numbers", json=[1, 2]).json() == 6
         response = client.post("/numbers", json=value)
     assert response.status_code == 422
     (error,) = response.json()["detail"]

@@ -149,7 +149,10 @@ def _of_body(parameter: Parameter) -> Parameter:
     FastAPI would decode raw JSON, which is the body as it is, and describe any number of errors in other types.
     """
     if plain_type(parameter.annotation) is not RawJSON:
-        return parameter.replace(annotation=Annotated[parameter.annotation, FEW_ERRORS])
+        annotation, default = parameter.annotation, parameter.default
+        if isinstance(default, params.Body):  # FastAPI would take the bare type
+            return parameter.replace(annotation=Annotated[annotation, default, FEW_ERRORS], default=Parameter.empty)
+        return parameter.replace(annotation=Annotated[annotation, FEW_ERRORS])
     read = partial(_raw_body, adapter(parameter.annotation))
     return parameter.replace(annotation=Annotated[RawJSON, params.Depends(read)], default=Parameter.empty)
 
