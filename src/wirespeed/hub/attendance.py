@@ -230,8 +230,9 @@ class SharedMembers:
         """Yield the members of keys, as they are when a key is reached; they will be stored."""
         for name in names:
             if (changes := self._changed.get(name)) is not None:
-                present = {client: each for client, each in changes.clients.items() if each.is_there}
-                changes.clients |= {client: each._replace(is_stored=True) for client, each in present.items()}
+                changes.clients |= {
+                    client: each._replace(is_stored=True) for client, each in changes.clients.items() if each.is_there
+                }
             for sender in self._members.senders(name):
                 yield name, sender
 

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from itertools import chain
+from itertools import chain, islice
 from typing import Any
 from urllib.parse import quote
 
@@ -45,13 +45,13 @@ class RedisMembers(MemberStore):
         if not self._control.is_known:  # the members of a process that is not known are those of a dead one
             raise BrokerDown
         key, parts = self._key(name), []
+        pairs = chain(((each, b"") for each in left), map(_pair, joined))
         for at in range(0, len(left) + len(joined) or 1, MOST):
             if at:
                 await asyncio.sleep(0)  # each part takes about a millisecond
-            pairs = [(each, b"") for each in left[at : at + MOST]]
-            pairs += [_pair(each) for each in joined[max(0, at - len(left)) : max(0, at + MOST - len(left))]]
             first = "1" if is_whole and at == 0 else ""
-            parts.append([1, key, self._control.process, first, round(1000 * KEPT), *chain.from_iterable(pairs)])
+            some = chain.from_iterable(islice(pairs, MOST))
+            parts.append([1, key, self._control.process, first, round(1000 * KEPT), *some])
         with _accepted(name):
             await asyncio.gather(*(self._run(_PUT, key, each) for each in parts))  # nothing comes in between
 
