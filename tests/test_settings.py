@@ -41,6 +41,15 @@ def test_limit_is_a_number(limit: str, value: Any) -> None:
         Settings(**arguments)
 
 
+@pytest.mark.parametrize("limit", LIMITS)
+@pytest.mark.parametrize("value", [2**63, 10**400])
+def test_limit_fits_into_a_machine_word(limit: str, value: int) -> None:
+    """A limit too large for the timers and counters that use it is refused by its name."""
+    arguments: dict[str, Any] = {limit: value}
+    with pytest.raises(ValueError, match=rf"Settings\.{limit} must be at most \d+"):
+        Settings(**arguments)
+
+
 @pytest.mark.parametrize("value", [0.5, math.inf])
 def test_bytes_are_whole(value: Any) -> None:
     """Bytes and counts are whole numbers; seconds need not be."""

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, fields
 from math import isnan
+from sys import maxsize
 from typing import Literal
 
 KIB = 1024
@@ -15,8 +16,9 @@ class Settings:
     Names that end with ``_bytes`` are bytes; ``_timeout``, ``_interval`` and ``_pause`` are seconds.
 
     Raises:
-        ValueError: A limit is not a number above zero, bytes or a count are not an ``int``, ``lane`` is neither
-            ``"auto"`` nor ``"portable"``, or ``pong_timeout`` is not less than ``ping_interval``.
+        ValueError: A limit is not a number above zero, an ``int`` is greater than :data:`sys.maxsize`, bytes or a count
+            are not an ``int``, ``lane`` is neither ``"auto"`` nor ``"portable"``, or ``pong_timeout`` is not less than
+            ``ping_interval``.
     """
 
     max_message_bytes: int = 64 * KIB
@@ -157,7 +159,9 @@ class Settings:
 
 def _check(name: str, value: object, *, is_whole: bool) -> None:
     kinds = (int,) if is_whole else (int, float)
-    if isinstance(value, bool) or not isinstance(value, kinds) or isnan(value):
+    if isinstance(value, bool) or not isinstance(value, kinds) or (isinstance(value, float) and isnan(value)):
         raise ValueError(f"Settings.{name} must be {'an int' if is_whole else 'a number'}, not {value!r}")
     if value <= 0:
         raise ValueError(f"Settings.{name} must be above zero, not {value!r}")
+    if isinstance(value, int) and value > maxsize:
+        raise ValueError(f"Settings.{name} must be at most {maxsize}")

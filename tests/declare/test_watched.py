@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import AsyncIterator, Callable, Iterator
+from datetime import timedelta
 from typing import Annotated, Any
 
 import pytest
@@ -171,9 +172,9 @@ def test_what_cannot_be_a_feed(function: Any, path: str, problem: str) -> None:
         feed(function, path)
 
 
-@pytest.mark.parametrize("linger", [-1, float("nan"), float("inf")])
-def test_linger_is_a_time(linger: float) -> None:
-    """``linger`` must be finite, so that a run without watchers ends."""
+@pytest.mark.parametrize("linger", [-1, float("nan"), float("inf"), 10**400, "5", None, timedelta(seconds=5)])
+def test_linger_is_a_time(linger: Any) -> None:
+    """``linger`` must be a finite number, so that a run without watchers ends."""
     with pytest.raises(DeclarationError, match="linger must be a number of seconds, 0 or more"):
         feed(rows, "/{table}", linger=linger)
 

@@ -8,7 +8,7 @@ from contextlib import suppress
 from datetime import timedelta
 from functools import partial
 from operator import attrgetter, itemgetter
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any, TypeGuard, get_args, get_origin, get_type_hints
 
 from pydantic import BaseModel, TypeAdapter
 from pydantic_core import from_json
@@ -138,7 +138,7 @@ def _problems(options: WatchedOptions) -> list[str]:
         "replay must be a number of entries, 0 or more": not isinstance(replay, int) or replay < 0,
         "on_lag must be 'close' or 'skip'": options.on_lag not in (None, "close", "skip"),
         "after_end must be 'keep' or 'restart'": options.after_end not in get_args(AfterEnd),
-        "max_rate must be at least 1 per second": rate is not None and not rate >= 1,
+        "max_rate must be at least 1 per second": rate is not None and not is_number(rate, least=1),
         RECHECK: not is_recheck(options.recheck),
         "history must be True, 'resume' or False": options.history not in (True, "resume", False),
         "history= withholds earlier values, and the newest one is all that this log has: leave it out": (
@@ -148,7 +148,7 @@ def _problems(options: WatchedOptions) -> list[str]:
             replay != 0 and options.history is not True
         ),
         "retain must be a number of seconds, 0 or more, or None for as long as there is room": (
-            retain is not None and not retain >= 0
+            retain is not None and not is_number(retain)
         ),
     }
     return [problem for problem, is_so in (checks | _about_growth(options)).items() if is_so]
@@ -174,8 +174,14 @@ def _about_growth(options: WatchedOptions) -> dict[str, bool]:
 
 def is_recheck(seconds: object) -> bool:
     """Return True if the option ``recheck`` has a valid value."""
-    is_number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
-    return seconds is None or (is_number and 0 < seconds < math.inf)  # type: ignore[operator]
+    return seconds is None or (is_number(seconds) and 0 < seconds < math.inf)
+
+
+def is_number(value: object, *, least: float = 0.0) -> TypeGuard[float]:
+    """Return True for a number of at least ``least``, or infinity; NaN and ints too large for a float are refused."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return least <= value <= sys.float_info.max or value == math.inf
 
 
 def _is_keep(keep: object) -> bool:

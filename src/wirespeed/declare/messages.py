@@ -22,7 +22,7 @@ from ..errors import DeclarationError
 from ..raw import RawJSON
 from .dependencies import check_guards
 from .endpoints import Declared, Serve, built, check_path, endpoint_of
-from .keeping import RECHECK, is_recheck
+from .keeping import RECHECK, is_number, is_recheck
 from .signature import Signature
 
 Taking = TypeVar("Taking", Stream, Call)
@@ -77,8 +77,8 @@ def _check_resume(what: str, stream: Stream) -> None:
     resume = stream.resume
     if resume is None:
         return
-    if isinstance(resume, bool) or not isinstance(resume, int | float) or not 0 < resume <= MOST_RESUME:
-        problem = f"resume must be a number of seconds, up to {MOST_RESUME}, not {resume!r}"
+    if not is_number(resume) or not 0 < resume <= MOST_RESUME:
+        problem = f"resume must be a number of seconds above 0, up to {MOST_RESUME}"
         raise DeclarationError(what, f"{problem}; leave it out for runs that end with their connection")
     taken = sorted({"resume", "run", "since"} & by_spelling(stream.url_parameters).keys())
     if taken:

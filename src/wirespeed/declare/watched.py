@@ -42,7 +42,7 @@ from ..log.base import Append
 from ..log.kinds import LogKind, Values
 from .dependencies import check_guards
 from .endpoints import Declared, Serve, built, check_path, endpoint_of
-from .keeping import log_kind_of
+from .keeping import is_number, log_kind_of
 from .signature import Signature, plain_function
 
 
@@ -66,7 +66,7 @@ def declare_feed(
     yielded, synchronous = signature.yields()
     value_type = untagged(yielded)
     _check_values(what, yielded, value_type, options)
-    if not (math.isfinite(linger) and linger >= 0):
+    if not is_number(linger) or linger == math.inf:
         raise DeclarationError(what, "linger must be a number of seconds, 0 or more")
     if run not in get_args(RunOption):
         raise DeclarationError(what, "run must be 'once' or 'each'")
