@@ -316,6 +316,28 @@ async def test_announcements_are_shared(valkey: Valkey) -> None:
         await control.processes()
 
 
+@pytest.mark.anyio
+async def test_process_that_stops_while_it_is_to_announce_itself(valkey: Valkey) -> None:
+    """Announcements that are waiting when a process stops do not make it alive again; it is when it is opened again."""
+    valkey.command("FLUSHALL")
+    url = f"redis://127.0.0.1:{valkey.port}"
+    async with RedisBroker(url) as staying:
+        leaving, flags = RedisBroker(url), list[bool]()
+        control = leaving.control
+        control.beaten = lambda is_known, _: flags.append(is_known)
+        for _ in range(2):
+            async with leaving:
+                assert control.process in await control.processes()
+                asked = [asyncio.create_task(control.processes())]
+                await turns(2)
+                asked.append(asyncio.create_task(control.processes()))
+                await turns(2)
+                await control.part()
+                await asyncio.gather(*asked, control.processes())
+                assert control.process not in await staying.control.processes()
+        assert len(flags) == 2  # as it was opened; one that stops does not look after its members again
+
+
 def calls(valkey: Valkey) -> int:
     """Return how many scripts a server has run by now."""
     return sum(

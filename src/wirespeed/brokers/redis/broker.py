@@ -90,6 +90,7 @@ class RedisBroker(Broker):
     async def __aenter__(self) -> Self:
         self._loop = asyncio.get_running_loop()
         await self._servers.open()
+        self.control.open()
         self._ears = [Ear(channel, self._servers, self.control) for channel in self.control.channels]
         for ear in self._ears:
             self._servers.subscribe(ear)

@@ -63,6 +63,7 @@ class RedisControl(Control):
         """The announcement that waits for its reply, or the last one."""
         self._next_beat: asyncio.Task[list[str]] | None = None
         """The announcement after that, which has not begun."""
+        self._is_parting = False
 
     def tell(self, message: bytes, process: str | None = None) -> None:
         """See :meth:`Control.tell`."""
@@ -83,6 +84,10 @@ class RedisControl(Control):
         return await self.beat()
 
     # Called by the broker
+
+    def open(self) -> None:
+        """Announce from now on that this process is alive."""
+        self._is_parting = False
 
     def heard(self, data: bytes) -> None:
         """Take a message; those of this process to all come back to it."""
@@ -121,20 +126,26 @@ class RedisControl(Control):
         return await self._beat()
 
     async def _beat(self) -> list[str]:
-        is_known, alive, holders = await self._announce(ALIVE, ALIVE)
+        is_known, alive, holders = await self._announce()
         before, self.holders = self.holders, frozenset(each.decode() for each in holders)
-        self.is_known = True
-        with isolated("The members could not be looked after."):
-            self.beaten(bool(is_known), not before <= self.holders)
+        self.is_known = not self._is_parting
+        if self.is_known:  # else its members are not to be stored again
+            with isolated("The members could not be looked after."):
+                self.beaten(bool(is_known), not before <= self.holders)
         return [each.decode() for each in alive]
 
     async def part(self) -> None:
-        """Announce that this process stops, if the others know of it."""
+        """Announce that this process stops, if the others know of it.
+
+        Announcements that have not begun say the same: one that follows would make the process alive again.
+        """
+        self._is_parting = True
         if self.is_known:
             self.is_known = False
-            await self._announce(0, PARTING)
+            await self._announce()
 
-    async def _announce(self, alive: float, present: float) -> Any:
+    async def _announce(self) -> Any:
+        alive, present = (0.0, PARTING) if self._is_parting else (ALIVE, ALIVE)
         keys = self.key, self.key.replace(":alive", ":holders")
         lifetimes = round(1000 * alive), round(1000 * present)
         try:
