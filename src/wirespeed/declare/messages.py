@@ -7,11 +7,13 @@ WebSocket endpoint has the function's signature without that parameter, so that 
 from collections.abc import Callable, Sequence
 from functools import partial
 from inspect import Parameter
-from typing import Annotated, Any, TypeVar
+from types import NoneType
+from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 
 from fastapi import params
 from fastapi.exceptions import RequestValidationError
 from pydantic import TypeAdapter, ValidationError
+from pydantic.fields import FieldInfo
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.websockets import WebSocket
@@ -151,10 +153,29 @@ def _of_body(parameter: Parameter) -> Parameter:
     if plain_type(parameter.annotation) is not RawJSON:
         annotation, default = parameter.annotation, parameter.default
         if isinstance(default, params.Body):  # FastAPI would take the bare type
-            return parameter.replace(annotation=Annotated[annotation, default, FEW_ERRORS], default=Parameter.empty)
-        return parameter.replace(annotation=Annotated[annotation, FEW_ERRORS])
+            annotation, default = Annotated[annotation, default], Parameter.empty
+        return parameter.replace(annotation=_with_few_errors(annotation), default=default)
     read = partial(_raw_body, adapter(parameter.annotation))
     return parameter.replace(annotation=Annotated[RawJSON, params.Depends(read)], default=Parameter.empty)
+
+
+def _with_few_errors(annotation: Any) -> Any:
+    """Return the type of a body, whose errors are limited.
+
+    Pydantic applies the discriminator of a field last, and would describe each member of the union as the whole union:
+    there, the members have the limit.
+    """
+    type_, *metadata = get_args(annotation) if get_origin(annotation) is Annotated else (annotation,)
+    if not any(isinstance(each, FieldInfo) and each.discriminator for each in metadata):
+        return Annotated[annotation, FEW_ERRORS]
+    members = [each if each is NoneType else _inside(each) for each in get_args(type_)]
+    return Annotated[Union[tuple(members)], *metadata] if members else annotation  # noqa: UP007 - of a tuple
+
+
+def _inside(member: Any) -> Any:
+    """Return a member of a union whose errors are limited. Pydantic looks for tags outside of that."""
+    type_, *metadata = get_args(member) if get_origin(member) is Annotated else (member,)
+    return Annotated[type_, FEW_ERRORS, *metadata]
 
 
 async def _raw_body(checks: TypeAdapter[Any], request: Request) -> Any:
