@@ -248,12 +248,13 @@ async def test_fragments_of_a_message_are_limited(fast: Fast, monkeypatch: pytes
     assert (fast.client.close_code, (await fast.receive())["code"]) == (1009, 1009)
 
 
-async def test_many_fragments_before_a_close(fast: Fast, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Too many fragments are refused, and the close frame in the same segment is answered."""
+@pytest.mark.parametrize("count", [2, 5])
+async def test_many_fragments_before_a_close(fast: Fast, monkeypatch: pytest.MonkeyPatch, count: int) -> None:
+    """A message of too many fragments is refused as a whole, and the close frame in the same segment is answered."""
     monkeypatch.setattr("wirespeed.lanes.uvicorn.FRAGMENT", MAX_MESSAGE_SIZE // 2)
     more = masked(OP_CONTINUATION, b"b", is_final=False)
     end = masked(OP_CONTINUATION, b"b") + masked(OP_CLOSE, b"\x03\xe8")
-    fast.client.transport.write(masked(OP_TEXT, b"a", is_final=False) + more * 2 + end)
+    fast.client.transport.write(masked(OP_TEXT, b"a", is_final=False) + more * count + end)
     await fast.client.wait_closed()
     assert ((await fast.receive())["code"], fast.refused) == (1000, ["size"])
 

@@ -269,6 +269,8 @@ class WebSocketGuard(Guard):
 
     def _cont(self, frame: Any) -> None:
         connection = self._connection
+        if connection.conn.close_rcvd is not None and not connection.frames:  # the rest of a message that was refused
+            return
         if not self._admits() or not (frame.data or frame.fin):  # an empty fragment would only take memory
             return
         if len(connection.frames) * FRAGMENT > connection.conn.max_message_size:
