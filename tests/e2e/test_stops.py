@@ -116,6 +116,34 @@ def test_commands_that_arrive_after_the_stop(http: str) -> None:
         assert "Traceback" not in server.output()
 
 
+@pytest.mark.parametrize("http", ["h11", "httptools"])
+def test_stop_after_a_response_that_middleware_holds_up(http: str) -> None:
+    """The next request on its connection learns of the stop, although the one before ends only after it has come."""
+    with (
+        serve("tests.apps.stopped:app", options=["--http", http]) as server,
+        socket.create_connection(("127.0.0.1", server.port)) as client,
+    ):
+        client.sendall(request("POST", "/short", b""))
+        with client.makefile("rb") as answer:
+            assert b"0\r\n" in answer  # the last chunk
+        client.sendall(request("POST", "/stream", b""))
+        wait_until(lambda: "/short is over" in server.output(), server.output)
+        server.stop()
+        assert "Traceback" not in server.output()
+
+
+@pytest.mark.parametrize("http", ["h11", "httptools"])
+def test_stop_after_a_client_has_left_early(http: str) -> None:
+    """A run that may be resumed is not kept if its client leaves, and the server stops, before it begins."""
+    with serve("tests.apps.stopped:app", options=["--http", http]) as server:
+        with socket.create_connection(("127.0.0.1", server.port)) as client:
+            client.sendall(request("POST", "/kept?resume=1", b""))
+            wait_for_request(server)
+        wait_until(lambda: "the client has left" in server.output(), server.output)
+        server.stop()
+        assert "Traceback" not in server.output()
+
+
 def test_requests_count_once() -> None:
     """A call that takes long is one connection for uvicorn's limit, so that another request has room."""
     with (

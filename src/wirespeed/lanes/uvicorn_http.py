@@ -7,13 +7,14 @@ have no guard; without this file, everything still works.
 import asyncio
 import logging
 from asyncio import Event, Transport
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any, Protocol, cast
 
 from ..isolation import isolated
 from .guard import Guard
 from .sweep import LEFT_TIMEOUT, Sweep
+from .uvicorn import StandIn
 
 logger = logging.getLogger("wirespeed")
 
@@ -70,11 +71,11 @@ def find(receive: Callable[..., Any]) -> Exchange | None:
 def notified_of_stop(receive: Callable[..., Any], on_shutdown: Callable[[], None]) -> Iterator[None]:
     """Call a function if uvicorn shuts down within a block, which serves the request behind an ASGI ``receive``.
 
-    uvicorn says so once. The guard of a response takes this over.
+    uvicorn says so once, to each of its connections. The guard of a response takes this over.
     """
     exchange: Any = getattr(receive, "__self__", None)
     protocol: Any = getattr(getattr(exchange, "on_response", None), "__self__", None)
-    if type(exchange).__module__ not in _KNOWN or not callable(getattr(protocol, "shutdown", None)):
+    if type(exchange).__module__ not in _KNOWN or not isinstance(getattr(protocol, "connections", None), set):
         yield
         return
 
@@ -83,12 +84,29 @@ def notified_of_stop(receive: Callable[..., Any], on_shutdown: Callable[[], None
             on_shutdown()
         type(protocol).shutdown(protocol)
 
-    protocol.shutdown = shutdown
+    stand_in = StandIn(protocol.connections, on_shutdown)
+
+    def connection_lost(error: Exception | None) -> None:
+        protocol.connections.add(stand_in)
+        type(protocol).connection_lost(protocol, error)
+
+    replaced = {"shutdown": shutdown, "connection_lost": connection_lost}
+    vars(protocol).update(replaced)
     try:
         yield
     finally:
-        if vars(protocol).get("shutdown") is shutdown:
-            del protocol.shutdown
+        protocol.connections.discard(stand_in)
+        _put_back(protocol, replaced)
+
+
+def _put_back(protocol: object, replaced: Mapping[str, object]) -> None:
+    """Remove what has replaced methods of a connection, except what has been replaced since.
+
+    Middleware may hold a request up after its response, while the connection serves the next one.
+    """
+    for name, method in replaced.items():
+        if vars(protocol).get(name) is method:
+            delattr(protocol, name)
 
 
 def _is_as_expected(exchange: Any) -> bool:
@@ -130,9 +148,12 @@ class ResponseGuard(Guard):
         self._on_shutdown = on_shutdown
         self._protocol: Any = cast("Any", exchange.on_response).__self__
         self._protocols_shutdown = self._protocol.shutdown
-        self._protocol.shutdown = self._shutdown
-        self._protocol.connection_lost = self._connection_lost
-        self._protocol.handle_websocket_upgrade = self._upgrade
+        self._replaced = {
+            "shutdown": self._shutdown,
+            "connection_lost": self._connection_lost,
+            "handle_websocket_upgrade": self._upgrade,
+        }
+        vars(self._protocol).update(self._replaced)
 
     def _shutdown(self) -> None:
         self._stopping = True
@@ -154,8 +175,7 @@ class ResponseGuard(Guard):
             self.transport.abort()
 
     def _let_go(self) -> None:
-        for name in ("shutdown", "connection_lost", "handle_websocket_upgrade"):
-            vars(self._protocol).pop(name, None)
+        _put_back(self._protocol, self._replaced)
 
     def wrote(self) -> None:
         # While another request waits, uvicorn does not read. A TLS transport that does not read drops what is written
