@@ -13,6 +13,7 @@ from fastapi.testclient import TestClient
 from pydantic import AfterValidator, BaseModel, Discriminator, Field, Tag
 from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.middleware.gzip import GZipMiddleware
+from typing_extensions import TypeAliasType
 
 from tests.lanes.turns import turns, until
 from tests.waiting import PATIENCE
@@ -377,7 +378,60 @@ async def draw_tagged(
     return shape.kind
 
 
-@pytest.mark.parametrize("draw", [draw_marked, draw_annotated, draw_tagged])
+class Oval(BaseModel):
+    """A third kind of shape, which comes in several shades."""
+
+    kind: Literal["oval"]
+    shade: Literal["dark"]
+
+
+class PaleOval(BaseModel):
+    """A shade of it."""
+
+    kind: Literal["oval"]
+    shade: Literal["pale"]
+
+
+Shaded = Annotated[Oval | PaleOval, Field(discriminator="shade")]
+Picked = Annotated[
+    Annotated[Oval, Tag("dark")] | Annotated[PaleOval, Tag("pale")], Discriminator(lambda value: value["shade"])
+]
+
+
+async def draw_nested(shape: Annotated[Circle | Shaded, Field(discriminator="kind")]) -> str:
+    """Take a message whose kinds have kinds."""
+    return shape.kind
+
+
+async def draw_picked(shape: Annotated[Circle | Picked, Field(discriminator="kind")]) -> str:
+    """Take a message whose kinds have kinds that a function decides."""
+    return shape.kind
+
+
+async def draw_one(shape: Annotated[Circle, Message(description="round")]) -> str:
+    """Take a message of one kind."""
+    return shape.kind
+
+
+Either = TypeAliasType("Either", Circle | Square)
+
+
+async def draw_named(shape: Annotated[Either, Message(discriminator="kind")]) -> str:
+    """Take a message of a named type."""
+    return shape.kind
+
+
+def test_errors_of_a_named_union_are_limited() -> None:
+    """A discriminator of a type that has a name does not lift the limit."""
+    app = FastAPI()
+    Live(app).call("/draw")(draw_named)
+    with TestClient(app) as client:
+        assert client.post("/draw", json={"kind": "circle", "sizes": [1]}).json() == "circle"
+        refused = client.post("/draw", json={"kind": "circle", "sizes": ["x"] * 1000})
+    assert [each["type"] for each in refused.json()["detail"]] == ["too_many_errors"]
+
+
+@pytest.mark.parametrize("draw", [draw_marked, draw_annotated, draw_tagged, draw_nested, draw_picked, draw_one])
 def test_message_of_several_kinds(draw: Callable[[Any], Awaitable[str]]) -> None:
     """FastAPI describes a message with a discriminator as in its own routes; its errors are limited nevertheless."""
     app, plain = FastAPI(), FastAPI()

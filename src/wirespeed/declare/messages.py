@@ -7,12 +7,12 @@ WebSocket endpoint has the function's signature without that parameter, so that 
 from collections.abc import Callable, Sequence
 from functools import partial
 from inspect import Parameter
-from types import NoneType
+from types import NoneType, UnionType
 from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 
 from fastapi import params
 from fastapi.exceptions import RequestValidationError
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Tag, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 from starlette.requests import Request
 from starlette.responses import Response
@@ -166,16 +166,18 @@ def _with_few_errors(annotation: Any) -> Any:
     there, the members have the limit.
     """
     type_, *metadata = get_args(annotation) if get_origin(annotation) is Annotated else (annotation,)
-    if not any(isinstance(each, FieldInfo) and each.discriminator for each in metadata):
+    has_discriminator = any(isinstance(each, FieldInfo) and each.discriminator for each in metadata)
+    if not has_discriminator or get_origin(type_) not in (Union, UnionType):
         return Annotated[annotation, FEW_ERRORS]
-    members = [each if each is NoneType else _inside(each) for each in get_args(type_)]
-    return Annotated[Union[tuple(members)], *metadata] if members else annotation  # noqa: UP007 - of a tuple
+    members = [each if each is NoneType else _member_with_few_errors(each) for each in get_args(type_)]
+    return Annotated[Union[tuple(members)], *metadata]  # noqa: UP007 - of a tuple
 
 
-def _inside(member: Any) -> Any:
-    """Return a member of a union whose errors are limited. Pydantic looks for tags outside of that."""
+def _member_with_few_errors(member: Any) -> Any:
+    """Return a member of a union, whose errors are limited. Pydantic looks for its tag outside of the rest."""
     type_, *metadata = get_args(member) if get_origin(member) is Annotated else (member,)
-    return Annotated[type_, FEW_ERRORS, *metadata]
+    tags = [each for each in metadata if isinstance(each, Tag)]
+    return Annotated[type_, *(each for each in metadata if not isinstance(each, Tag)), FEW_ERRORS, *tags]
 
 
 async def _raw_body(checks: TypeAdapter[Any], request: Request) -> Any:
