@@ -617,7 +617,7 @@ WAS_STALE = "states.includes('Stale') && states.lastIndexOf('Connected') > state
 
 def test_restarted_server(supervised: Server, page: Page, complaints: list[str]) -> None:
     """After a restart everything is connected again, without a click; a race has no figures of two servers."""
-    page.goto(supervised.url)
+    page.goto(f"{supervised.url}/?rounds=100")  # the usual five may be over before the server stops
     expect_states(page, "Live")
     page.get_by_role("banner").locator(".connection").evaluate(RECORD_STATES)
     page.get_by_role("button", name="Start the race").click()
