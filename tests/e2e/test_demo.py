@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import pytest
 from fastapi.testclient import TestClient
-from playwright.sync_api import Browser, Locator, Page, expect
+from playwright.sync_api import Browser, Locator, Page, Route, expect
 
 from benchmarks.chromium import Browser as Chromium
 from demo.app import PAGE
@@ -605,6 +605,48 @@ def test_rounds_of_the_race(demo: Server, page: Page) -> None:
     expect(page.locator("#race-state")).to_contain_text("Round 1 of 5")
 
 
+def test_restart_between_two_lanes(demo: Server, page: Page) -> None:
+    """A race whose lanes have figures of different servers stops."""
+    answers = iter(range(1000))
+
+    def answer(route: Route) -> None:
+        used = route.fetch().json()
+        lane = next(answers) // 3  # each asks three times
+        route.fulfill(json={**used, "process": used["process"] + lane})
+
+    page.route("**/race/cpu", answer)
+    page.goto(f"{demo.url}/?only=race")
+    page.get_by_role("button", name="Start the race").click()
+    expect(page.locator("#race-state")).to_have_text("The race stopped. The server has restarted meanwhile.")
+
+
+LOSE_AT_ONCE = """
+window.WebSocket = class extends WebSocket {
+  constructor(...args) {
+    super(...args);
+    if (this.url.endsWith("/plain/text")) {
+      this.addEventListener("open", () => this.close());
+      window.lost = new Promise((resolve) => this.addEventListener("close", resolve));
+    }
+  }
+};
+const before = window.fetch;
+window.fetch = async (...args) => {
+  const response = await before(...args);
+  if (args[0] === "/race/cpu") await window.lost;
+  return response;
+};"""
+
+
+def test_connection_that_is_lost_before_a_lane_begins(demo: Server, page: Page) -> None:
+    """A race whose connection is lost while it asks for the server's CPU time stops, and does not wait for values."""
+    page.add_init_script(LOSE_AT_ONCE)
+    page.goto(f"{demo.url}/?only=race")
+    page.get_by_role("button", name="Start the race").click()
+    stopped = "The race stopped. The connection was lost before the message was sent."
+    expect(page.locator("#race-state")).to_have_text(stopped)
+
+
 RECORD_STATES = """(status) => {
   window.states = [];
   const note = () => window.states.push(status.textContent);
@@ -621,7 +663,7 @@ def test_restarted_server(supervised: Server, page: Page, complaints: list[str])
     expect_states(page, "Live")
     page.get_by_role("banner").locator(".connection").evaluate(RECORD_STATES)
     page.get_by_role("button", name="Start the race").click()
-    page.wait_for_function("document.querySelector('[data-lane=poll]').dataset.state === 'running'")
+    page.wait_for_function("['running', 'done'].includes(document.querySelector('[data-lane=poll]').dataset.state)")
     page.get_by_role("button", name="Restart the server").click()
     page.wait_for_function(WAS_STALE)
     expect(page.locator("#race-state")).to_contain_text("The race stopped.")

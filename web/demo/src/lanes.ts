@@ -13,6 +13,8 @@ export interface Figures {
   seconds: number;
   /** CPU time of the server. */
   cpu: number;
+  /** The process of the server. */
+  process: number;
 }
 
 export interface Lane {
@@ -63,9 +65,9 @@ async function poll(format: Format, progress: Progress): Promise<Figures> {
     progress.received += 1;
   }
   progress.endedAt = performance.now();
-  const cpu = await cpuSince();
+  const used = await cpuSince();
   check(JSON.parse(last) as number | Tick, progress.values);
-  return { seconds: progress.elapsed, cpu };
+  return { seconds: progress.elapsed, ...used };
 }
 
 async function bare(textPath: string, jsonPath: string, format: Format, progress: Progress): Promise<Figures> {
@@ -73,9 +75,9 @@ async function bare(textPath: string, jsonPath: string, format: Format, progress
   try {
     const cpuSince = await serverCpu();
     const last = await receive(socket, format === "json" ? JSON.stringify(HELLO) : "hi", progress);
-    const cpu = await cpuSince();
+    const used = await cpuSince();
     check(JSON.parse(last) as number | Tick, progress.values);
-    return { seconds: progress.elapsed, cpu };
+    return { seconds: progress.elapsed, ...used };
   } finally {
     socket.onclose = null;
     socket.close();
@@ -98,6 +100,9 @@ function receive(socket: WebSocket, message: string, progress: Progress): Promis
       }
     };
     socket.onclose = (event) => reject(new Error(whyClosed(event)));
+    if (socket.readyState === WebSocket.CLOSED) {
+      reject(new Error("The connection was lost before the message was sent.")); // that event is over
+    }
     progress.startedAt = performance.now();
     socket.send(message);
   });
@@ -114,9 +119,9 @@ async function client(format: Format, progress: Progress): Promise<Figures> {
     progress.received += 1;
   }
   progress.endedAt = performance.now();
-  const cpu = await cpuSince();
+  const used = await cpuSince();
   check(typeof last === "string" ? Number(last) : last, progress.values);
-  return { seconds: progress.elapsed, cpu };
+  return { seconds: progress.elapsed, ...used };
 }
 
 async function get(path: string): Promise<string> {
@@ -139,27 +144,30 @@ async function get(path: string): Promise<string> {
  * Starts to measure the server's CPU time; resolves to a function that returns the time used since. A request for it
  * costs CPU time, too: two requests in a row show how much, and that is subtracted.
  */
-async function serverCpu(): Promise<() => Promise<number>> {
+async function serverCpu(): Promise<() => Promise<Used>> {
   const first = await cpuTime();
   const start = await cpuTime();
-  const asking = start.seconds - first.seconds;
+  const asking = start.cpu - first.cpu;
   return async () => {
     const end = await cpuTime();
-    if (end.process !== first.process) {
-      throw new Error("The server has restarted meanwhile.");
-    }
-    return end.seconds - start.seconds - asking;
+    checkProcess(first.process, end.process);
+    return { process: end.process, cpu: end.cpu - start.cpu - asking };
   };
 }
 
 /** The CPU time of one process. */
-interface Used {
-  process: number;
-  seconds: number;
-}
+type Used = Pick<Figures, "cpu" | "process">;
 
 async function cpuTime(): Promise<Used> {
-  return JSON.parse(await get("/race/cpu")) as Used;
+  const { seconds, process } = JSON.parse(await get("/race/cpu")) as { seconds: number; process: number };
+  return { cpu: seconds, process };
+}
+
+/** Throws if the server is another process than before: figures of two servers cannot be compared. */
+export function checkProcess(before: number, now: number): void {
+  if (now !== before) {
+    throw new Error("The server has restarted meanwhile.");
+  }
 }
 
 /** Throws if the last value is not the right one; such a lane gets no figures. */

@@ -4,7 +4,7 @@ import { Chart } from "./chart.js";
 import { button, everyFrame, find, part, pause, reason, say } from "./dom.js";
 import type { Mood } from "./dom.js";
 import { count, seconds, small, times } from "./format.js";
-import { LANES, Progress } from "./lanes.js";
+import { checkProcess, LANES, Progress } from "./lanes.js";
 import type { Figures, Format, Lane, LaneName } from "./lanes.js";
 import { Pace } from "./motion.js";
 import { spreadOf } from "./spread.js";
@@ -76,12 +76,16 @@ export class Race {
 
   async #runAll(format: Format): Promise<void> {
     const all = new Map<LaneName, Figures[]>(LANES.map((lane) => [lane.name, []]));
+    let server: number | null = null;
     for (let round = 0; round < ROUNDS; round += 1) {
       this.#chart.clear();
       for (const lane of inOrder(round)) {
         this.#say(`Round ${round + 1} of ${ROUNDS}: ${lane.title} is running`);
         const figures = all.get(lane.name) ?? [];
-        figures.push(await this.#run(lane, format));
+        const newest = await this.#run(lane, format);
+        server ??= newest.process;
+        checkProcess(server, newest.process); // it may restart between two lanes
+        figures.push(newest);
         this.#show(lane, result(lane, figures));
         await pause(150);
       }
